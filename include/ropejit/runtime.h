@@ -1,0 +1,135 @@
+#ifndef ROPEJIT_RUNTIME_H_
+#define ROPEJIT_RUNTIME_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ropejit/args.h"
+#include "ropejit/error.h"
+#include "ropejit/frequencies.h"
+#include "ropejit/spec.h"
+
+struct CUstream_st;  // CUstream and cudaStream_t are pointers to it
+
+namespace ropejit {
+
+/// Pass as `device` to compute on the CPU with apply_reference: pointers are then host memory and
+/// the stream is ignored.
+inline constexpr int kCpuDevice = -1;
+
+/// Everything that ropejit takes from its surroundings. The environment is read in one place,
+/// from_environment(); README.md lists the variables.
+struct RuntimeOptions {
+  // Behaviour.
+  /// Folder of the cubin cache. Empty: keep cubins in memory only.
+  std::string cache_dir;
+  /// False: a kernel that is not in the cache is Error(not_cached); NVRTC is never opened.
+  bool allow_compile = true;
+  /// True: rope() on a machine without a usable driver and GPU returns a Rope on kCpuDevice, with
+  /// one log line, where it would throw Error(driver).
+  bool cpu_fallback = false;
+  /// File name or path of libnvrtc and of libcuda. Empty: the documented search.
+  std::string nvrtc_library;
+  std::string cuda_library;
+  /// Receives one line per noteworthy event, without a newline. Empty: silence. Called from any
+  /// thread.
+  std::function<void(std::string_view)> log;
+
+  /// $ROPEJIT_CACHE_DIR, else $XDG_CACHE_HOME/ropejit, else $HOME/.cache/ropejit; $ROPEJIT_NVRTC;
+  /// $ROPEJIT_CUDA; $ROPEJIT_NO_COMPILE=1; $ROPEJIT_CPU_FALLBACK=1.
+  static RuntimeOptions from_environment();
+};
+
+/// Counts since the Runtime was made, of whatever is otherwise silent.
+struct Stats {
+  std::uint64_t memory_hits = 0;  ///< kernels found already loaded
+  std::uint64_t disk_hits = 0;    ///< cubins taken from the cache folder
+  std::uint64_t misses = 0;       ///< lookups for which the folder had no usable entry
+  std::uint64_t damaged = 0;  ///< of those, entries that failed verification (healed by a rebuild)
+  std::uint64_t driver_refused = 0;   ///< cached cubins that the driver would not load (rebuilt)
+  std::uint64_t compiles = 0;         ///< successful NVRTC compilations
+  std::uint64_t write_failures = 0;   ///< entries that could not be published
+  std::uint64_t unaligned_calls = 0;  ///< apply() calls that broke the spec's alignment promise
+  bool nvrtc_opened = false;          ///< whether libnvrtc was mapped by this Runtime
+};
+
+/// A resolved spec on a device: the hot handle. A cheap copyable reference to shared, immutable
+/// state; every member function is thread-safe. Its kernels, and the frequencies on the device,
+/// live as long as the last copy; destroy it after its work on every stream (and every graph) has
+/// finished.
+class Rope {
+ public:
+  /// Rotates as `args` says, asynchronously on `stream` (nullptr: the default stream) of this
+  /// Rope's device. Costs the checks, one struct and one cuLaunchKernelEx; no allocation, lock,
+  /// hash, file or environment access; legal during stream capture. Throws Error(invalid_argument)
+  /// that names the argument, Error(driver) when the launch fails. Zero tokens: returns at once.
+  void apply(const RopeArgs& args, CUstream_st* stream = nullptr) const;
+
+  const RopeSpec& spec() const noexcept;
+  /// The device's ordinal, or kCpuDevice.
+  int device() const noexcept;
+
+  /// What the handle is made of; defined in the library. A Rope comes from Runtime::rope.
+  struct State;
+  explicit Rope(std::shared_ptr<const State> state);
+
+ private:
+  std::shared_ptr<const State> state_;
+};
+
+/// One kernel that prewarm built, found or failed to build.
+struct PrewarmResult {
+  enum class Status { compiled, cached, failed };
+  Status status;
+  std::string kernel;   ///< describe(spec) of the kernel
+  std::string arch;     ///< such as `sm_90`
+  std::string key;      ///< the cache key, 32 hexadecimal digits
+  std::string message;  ///< the error, when failed
+  double milliseconds;
+};
+
+/// Owns the cubin cache, the loaded kernels, NVRTC and the driver, each opened on first need. No
+/// globals: two Runtimes share nothing but the cache folder. Thread-safe. Making one costs
+/// microseconds and opens nothing, so a process may fork between making a Runtime and its first
+/// rope().
+class Runtime {
+ public:
+  explicit Runtime(RuntimeOptions options = RuntimeOptions::from_environment());
+  ~Runtime();
+  Runtime(Runtime&&) noexcept;
+  Runtime& operator=(Runtime&&) noexcept;
+
+  /// Resolves `spec` on `device`: takes its kernels from memory, the cache folder or NVRTC, loads
+  /// them, and copies the frequencies to the device. Call it at start-up, never during stream
+  /// capture. Threads that ask for one kernel at once compile it once. From a warm cache it takes
+  /// well under a millisecond per kernel; NVRTC takes 10 to 100 ms. Throws Error: invalid_argument,
+  /// not_cached, compile_failed, driver.
+  Rope rope(const RopeSpec& spec, const Frequencies& frequencies, int device = 0);
+
+  /// Builds every kernel that rope() needs for `specs` on each of `archs` (`sm_90`, ...) into the
+  /// cache folder with `threads` threads (0: one per core), needing neither GPU nor driver. Kernels
+  /// that an other compiler version built are rebuilt. Each distinct kernel is reported once, in a
+  /// fixed order; `progress(done, total, result)` is called as each finishes, from one thread at a
+  /// time. Throws Error(invalid_argument) for a bad spec or architecture before anything is built,
+  /// and Error(io) if the cache folder cannot be written.
+  std::vector<PrewarmResult> prewarm(
+      std::span<const RopeSpec> specs, std::span<const std::string> archs, int threads = 0,
+      const std::function<void(std::size_t, std::size_t, const PrewarmResult&)>& progress = {});
+
+  Stats stats() const;
+  const RuntimeOptions& options() const noexcept;
+
+  struct State;  ///< defined in the library
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace ropejit
+
+#endif  // ROPEJIT_RUNTIME_H_
