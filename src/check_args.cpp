@@ -1,0 +1,201 @@
+#include <fmt/format.h>
+
+#include <initializer_list>
+#include <limits>
+
+#include "ropejit/error.h"
+#include "src/launch.h"
+#include "src/overlap.h"
+
+namespace ropejit {
+namespace {
+
+[[noreturn, gnu::cold]] void refuse(const std::string& message) {
+  throw Error(ErrorCode::invalid_argument, message);
+}
+
+struct NamedTensor {
+  const char* name;
+  const Tensor& tensor;
+  std::int64_t heads;
+};
+
+void check_counts(const RopeArgs& args) {
+  if (args.batch < 0) refuse(fmt::format("batch = {}: must not be negative", args.batch));
+  if (args.seq < 0) refuse(fmt::format("seq = {}: must not be negative", args.seq));
+}
+
+void check_sizes(const RopeSpec& spec, const RopeArgs& args) {
+  // A row takes at least one thread of a grid of fewer than 2^31 blocks; 2^40 rows keep every
+  // product of counts far from 2^63.
+  constexpr std::int64_t kMostRows = std::int64_t{1} << 40;
+  const std::int64_t batch = spec.positions == PositionMode::ragged ? 1 : args.batch;
+  const std::int64_t heads = std::max(spec.q_heads, spec.kv_heads);
+  if (args.batch > std::numeric_limits<std::int32_t>::max()) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("batch = {}: at most 2^31 - 1 sequences", args.batch));
+  }
+  if (args.seq > kMostRows / batch / heads) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("batch = {}, seq = {}: at most 2^40 rows (tokens x heads) in one call",
+                            args.batch, args.seq));
+  }
+}
+
+void check_tensor(const NamedTensor& named, std::size_t element_bytes) {
+  const Tensor& tensor = named.tensor;
+  if (tensor.stride_dim != 1) {
+    refuse(fmt::format("{}.stride_dim = {}: the last dimension must be contiguous (stride 1)",
+                       named.name, tensor.stride_dim));
+  }
+  if (reinterpret_cast<std::uintptr_t>(tensor.data) % element_bytes != 0) {
+    refuse(fmt::format("{}.data = {}: must be aligned to its {}-byte elements", named.name,
+                       fmt::ptr(tensor.data), element_bytes));
+  }
+}
+
+void check_pair(const NamedTensor& in, const NamedTensor& out, std::size_t element_bytes) {
+  if ((in.tensor.data == nullptr) != (out.tensor.data == nullptr)) {
+    const bool lacks_out = out.tensor.data == nullptr;
+    refuse(fmt::format("{}.data = null while {}.data is given: both or neither (in place: {} = {})",
+                       lacks_out ? out.name : in.name, lacks_out ? in.name : out.name, out.name,
+                       in.name));
+  }
+  if (in.tensor.data == nullptr) return;
+  check_tensor(in, element_bytes);
+  check_tensor(out, element_bytes);
+}
+
+Region region_of(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& named) {
+  const auto element = static_cast<std::int64_t>(size_of(spec.dtype));
+  Region region;
+  region.base = reinterpret_cast<std::uintptr_t>(named.tensor.data);
+  region.counts = {spec.positions == PositionMode::ragged ? 1 : args.batch, args.seq, named.heads};
+  region.strides = {named.tensor.stride_batch, named.tensor.stride_seq, named.tensor.stride_head};
+  // A stride must not leave the address space once it is in bytes.
+  constexpr std::int64_t kFarthest = std::int64_t{1} << 56;
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (region.counts[i] == 1) region.strides[i] = 0;
+    if (region.strides[i] > kFarthest || region.strides[i] < -kFarthest) {
+      constexpr const char* kNames[] = {"stride_batch", "stride_seq", "stride_head"};
+      refuse(fmt::format("{}.{} = {}: must be within 2^56 elements", named.name, kNames[i],
+                         region.strides[i]));
+    }
+    region.strides[i] *= element;
+  }
+  region.row_bytes = spec.head_dim * element;
+  return region;
+}
+
+bool same_view(const Region& a, const Region& b) noexcept {
+  return a.base == b.base && a.strides == b.strides && a.counts == b.counts;
+}
+
+[[noreturn, gnu::cold]] void refuse_overlap(const char* out, const char* other) {
+  refuse(
+      fmt::format("{}.data: overlaps {}; an output must be disjoint from every other tensor of the "
+                  "call, or be its own input (same data and strides: in place)",
+                  out, other));
+}
+
+void check_overlaps(const RopeSpec& spec, const RopeArgs& args) {
+  const NamedTensor q{"q", args.q, spec.q_heads}, q_out{"q_out", args.q_out, spec.q_heads};
+  const NamedTensor k{"k", args.k, spec.kv_heads}, k_out{"k_out", args.k_out, spec.kv_heads};
+  Region regions[4];
+  const NamedTensor* named[4] = {&q, &q_out, &k, &k_out};
+  for (int i = 0; i < 4; ++i) {
+    if (named[i]->tensor.data != nullptr) regions[i] = region_of(spec, args, *named[i]);
+  }
+  for (const int out : {1, 3}) {
+    if (named[out]->tensor.data == nullptr) continue;
+    if (overlaps_itself(regions[out])) {
+      refuse(fmt::format("{}: its strides (batch {}, seq {}, head {}) make rows share memory",
+                         named[out]->name, named[out]->tensor.stride_batch,
+                         named[out]->tensor.stride_seq, named[out]->tensor.stride_head));
+    }
+    for (int other = 0; other < 4; ++other) {
+      if (other == out || named[other]->tensor.data == nullptr) continue;
+      if (other == out - 1 && same_view(regions[out], regions[other])) continue;
+      if (other == 3 && out == 1 && same_view(regions[2], regions[3]))
+        continue;  // seen as q_out, k
+      if (overlap(regions[out], regions[other]))
+        refuse_overlap(named[out]->name, named[other]->name);
+    }
+  }
+}
+
+void check_index_pointer(const char* name, const void* pointer, IndexType type) {
+  if (reinterpret_cast<std::uintptr_t>(pointer) % size_of(type) != 0) {
+    refuse(fmt::format("{} = {}: must be aligned to its {}-byte integers", name, fmt::ptr(pointer),
+                       size_of(type)));
+  }
+}
+
+void check_positions(const RopeSpec& spec, const RopeArgs& args) {
+  const bool takes_positions = spec.positions != PositionMode::offset;
+  const bool needs_positions = takes_positions && spec.positions != PositionMode::ragged;
+  if (needs_positions && args.positions == nullptr) {
+    refuse(fmt::format("positions = null: position mode {} needs them", name(spec.positions)));
+  }
+  if (!takes_positions && args.positions != nullptr) {
+    refuse("positions: given, but position mode offset takes RopeArgs::offset only");
+  }
+  if (takes_positions && args.offset != 0) {
+    refuse(
+        fmt::format("offset = {}: position mode {} takes none", args.offset, name(spec.positions)));
+  }
+  if ((spec.positions == PositionMode::ragged) != (args.cu_seqlens != nullptr)) {
+    refuse(args.cu_seqlens == nullptr
+               ? std::string("cu_seqlens = null: position mode ragged needs it")
+               : fmt::format("cu_seqlens: given, but position mode {} takes none",
+                             name(spec.positions)));
+  }
+  check_index_pointer("positions", args.positions, spec.index_type);
+  check_index_pointer("cu_seqlens", args.cu_seqlens, spec.index_type);
+}
+
+void check_table(const RopeSpec& spec, const CosSinTable& table) {
+  if (spec.angles == AngleSource::exact) {
+    if (table.cos != nullptr || table.sin != nullptr) {
+      refuse("table: given, but angle source exact takes none");
+    }
+    return;
+  }
+  for (const auto& [field, pointer] : {std::pair{"cos", table.cos}, std::pair{"sin", table.sin}}) {
+    if (pointer == nullptr)
+      refuse(fmt::format("table.{} = null: angle source table needs it", field));
+    if (reinterpret_cast<std::uintptr_t>(pointer) % alignof(float) != 0) {
+      refuse(fmt::format("table.{} = {}: must be aligned to 4 bytes", field, fmt::ptr(pointer)));
+    }
+  }
+  if (table.rows < 0) refuse(fmt::format("table.rows = {}: must not be negative", table.rows));
+  if (table.columns < spec.rotary() / 2) {
+    refuse(fmt::format("table.columns = {}: must be at least rotary_dim / 2 = {}", table.columns,
+                       spec.rotary() / 2));
+  }
+  if (table.rows > 1 && table.row_stride < table.columns) {
+    refuse(fmt::format("table.row_stride = {}: must be at least table.columns = {}",
+                       table.row_stride, table.columns));
+  }
+}
+
+}  // namespace
+
+bool no_tokens(const RopeArgs& args) noexcept { return args.batch == 0 || args.seq == 0; }
+
+void check_args(const RopeSpec& spec, const RopeArgs& args) {
+  check_counts(args);
+  if (no_tokens(args)) return;
+  check_sizes(spec, args);
+  const std::size_t element = size_of(spec.dtype);
+  check_pair({"q", args.q, spec.q_heads}, {"q_out", args.q_out, spec.q_heads}, element);
+  check_pair({"k", args.k, spec.kv_heads}, {"k_out", args.k_out, spec.kv_heads}, element);
+  if (args.q.data == nullptr && args.k.data == nullptr) {
+    refuse("q.data = null and k.data = null: at least one of them must be given");
+  }
+  check_overlaps(spec, args);
+  check_positions(spec, args);
+  check_table(spec, args.table);
+}
+
+}  // namespace ropejit

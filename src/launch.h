@@ -1,0 +1,47 @@
+#ifndef ROPEJIT_SRC_LAUNCH_H_
+#define ROPEJIT_SRC_LAUNCH_H_
+
+#include <cstdint>
+
+#include "ropejit/args.h"
+#include "ropejit/config.h"
+#include "ropejit/spec.h"
+#include "templates/params.cuh"
+
+namespace ropejit {
+
+/// Throws Error(invalid_argument) that names the first argument that breaks its rule, and
+/// Error(unsupported) for a grid beyond the device's limits. Allocates only to throw. A call
+/// without tokens is valid whatever its pointers are.
+void check_args(const RopeSpec& spec, const RopeArgs& args);
+
+/// Whether nothing is to be done: no tokens, or no sequences.
+bool no_tokens(const RopeArgs& args) noexcept;
+
+/// Whether every base address and stride that the call uses is a multiple of `alignment` bytes.
+bool aligned_to(const RopeSpec& spec, const RopeArgs& args, int alignment) noexcept;
+
+/// Everything that a launch needs.
+struct Launch {
+  kernel::RopeParams params;
+  unsigned grid;
+  unsigned block;
+};
+
+/// Threads per row and rows per block of one kernel; computed once, so that a call need not.
+struct LaunchShape {
+  unsigned row_threads;  ///< out of place
+  unsigned row_threads_in_place;
+  unsigned block_rows;
+  unsigned block_rows_in_place;
+};
+LaunchShape launch_shape(const RopeSpec& kernel_spec, const LaunchConfig& config);
+
+/// The launch for arguments that check_args accepted. `turns` is where the kernel finds the
+/// frequencies.
+Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArgs& args,
+                   const std::uint64_t* turns, float attention_factor);
+
+}  // namespace ropejit
+
+#endif  // ROPEJIT_SRC_LAUNCH_H_

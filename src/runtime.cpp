@@ -1,0 +1,160 @@
+#include "ropejit/runtime.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "ropejit/reference.h"
+#include "src/build.h"
+#include "src/prewarm.h"
+#include "src/rope.h"
+#include "src/single_flight.h"
+#include "src/source.h"
+
+namespace ropejit {
+namespace {
+
+std::string environment(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+std::string default_cache_dir() {
+  if (const std::string own = environment("ROPEJIT_CACHE_DIR"); !own.empty()) return own;
+  if (const std::string xdg = environment("XDG_CACHE_HOME"); !xdg.empty()) return xdg + "/ropejit";
+  if (const std::string home = environment("HOME"); !home.empty()) return home + "/.cache/ropejit";
+  return {};
+}
+
+}  // namespace
+
+RuntimeOptions RuntimeOptions::from_environment() {
+  RuntimeOptions options;
+  options.cache_dir = default_cache_dir();
+  options.nvrtc_library = environment("ROPEJIT_NVRTC");
+  options.cuda_library = environment("ROPEJIT_CUDA");
+  options.allow_compile = environment("ROPEJIT_NO_COMPILE") != "1";
+  options.cpu_fallback = environment("ROPEJIT_CPU_FALLBACK") == "1";
+  return options;
+}
+
+struct Runtime::State {
+  explicit State(RuntimeOptions given)
+      : options(std::move(given)),
+        builder({options.cache_dir, options.allow_compile, options.nvrtc_library, options.log},
+                *counters) {}
+
+  std::shared_ptr<const Device> open_device(int ordinal);
+  RopeKernel load(const RopeSpec& kernel_spec, const std::shared_ptr<const Device>& device);
+  std::shared_ptr<const Kernel> load_bytes(const BuildRequest& request,
+                                           const std::shared_ptr<const Device>& device);
+  Rope rope_on_gpu(const RopeSpec& spec, const Frequencies& frequencies,
+                   const std::shared_ptr<const Device>& device);
+
+  const RuntimeOptions options;
+  // Shared with the Ropes, which may outlive the Runtime.
+  const std::shared_ptr<Counters> counters = std::make_shared<Counters>();
+  Builder builder;
+  std::mutex device_mutex;
+  std::shared_ptr<const Driver> driver;
+  std::map<int, std::shared_ptr<const Device>> devices;
+  SingleFlight<std::shared_ptr<const Kernel>> kernels;
+};
+
+std::shared_ptr<const Device> Runtime::State::open_device(int ordinal) {
+  const std::lock_guard lock(device_mutex);
+  if (driver == nullptr) driver = Driver::open(options.cuda_library);
+  std::shared_ptr<const Device>& device = devices[ordinal];
+  if (device == nullptr) device = Device::open(driver, ordinal);
+  return device;
+}
+
+/// A cubin from the folder that the driver refuses is rebuilt; one fresh from NVRTC is an error.
+std::shared_ptr<const Kernel> Runtime::State::load_bytes(
+    const BuildRequest& request, const std::shared_ptr<const Device>& device) {
+  const BuiltCubin built = builder.build(request, Reuse::any_version);
+  try {
+    return device->load(built.cubin, "ropejit_rope");
+  } catch (const Error& error) {
+    if (built.compiled || error.code() != ErrorCode::driver || !options.allow_compile) throw;
+    count(counters->driver_refused);
+    if (options.log) {
+      options.log(fmt::format("cache entry {}: refused by the driver ({}); rebuilding it",
+                              built.key.hex(), error.what()));
+    }
+  }
+  return device->load(builder.build(request, Reuse::nothing).cubin, "ropejit_rope");
+}
+
+RopeKernel Runtime::State::load(const RopeSpec& kernel_spec,
+                                const std::shared_ptr<const Device>& device) {
+  const BuildRequest request{kernel_spec, LaunchConfig{}, device->info().arch()};
+  const std::string name =
+      fmt::format("{} {}", device->info().ordinal, Builder::key_of(request).hex());
+  auto [kernel, made] = kernels.get(name, [&] { return load_bytes(request, device); });
+  if (!made) count(counters->memory_hits);
+  return {std::move(kernel), launch_shape(kernel_spec, request.config), kernel_spec.alignment};
+}
+
+Rope Runtime::State::rope_on_gpu(const RopeSpec& spec, const Frequencies& frequencies,
+                                 const std::shared_ptr<const Device>& device) {
+  auto state = std::make_shared<Rope::State>();
+  state->spec = spec;
+  state->frequencies = frequencies;
+  state->device = device->info().ordinal;
+  state->counters = counters;
+  const std::vector<RopeSpec> needed = kernel_specs(spec);
+  state->wide = load(needed.front(), device);
+  state->narrow = needed.size() == 1 ? state->wide : load(needed.back(), device);
+  const std::size_t bytes = frequencies.turns.size() * sizeof(std::uint64_t);
+  state->turns = device->allocate(bytes);
+  if (bytes != 0) device->copy_to_device(state->turns.data(), frequencies.turns.data(), bytes);
+  return Rope(std::move(state));
+}
+
+Runtime::Runtime(RuntimeOptions options) : state_(std::make_shared<State>(std::move(options))) {}
+Runtime::~Runtime() = default;
+Runtime::Runtime(Runtime&&) noexcept = default;
+Runtime& Runtime::operator=(Runtime&&) noexcept = default;
+
+Rope Runtime::rope(const RopeSpec& spec, const Frequencies& frequencies, int device) {
+  validate(spec);
+  validate(spec, frequencies);
+  std::shared_ptr<const Device> opened;
+  if (device != kCpuDevice) {
+    try {
+      opened = state_->open_device(device);
+    } catch (const Error& error) {
+      if (!state_->options.cpu_fallback || error.code() != ErrorCode::driver) throw;
+      if (state_->options.log) {
+        state_->options.log(fmt::format("no usable GPU, computing on the CPU: {}", error.what()));
+      }
+    }
+  }
+  if (opened != nullptr) return state_->rope_on_gpu(spec, frequencies, opened);
+  auto state = std::make_shared<Rope::State>();
+  state->spec = spec;
+  state->frequencies = frequencies;
+  state->counters = state_->counters;
+  return Rope(std::move(state));
+}
+
+std::vector<PrewarmResult> Runtime::prewarm(
+    std::span<const RopeSpec> specs, std::span<const std::string> archs, int threads,
+    const std::function<void(std::size_t, std::size_t, const PrewarmResult&)>& progress) {
+  return ropejit::prewarm(state_->builder, specs, archs, threads, progress);
+}
+
+Stats Runtime::stats() const {
+  const Counters& counters = *state_->counters;
+  return {counters.memory_hits,    counters.disk_hits,       counters.misses,
+          counters.damaged,        counters.driver_refused,  counters.compiles,
+          counters.write_failures, counters.unaligned_calls, state_->builder.compiler_opened()};
+}
+
+const RuntimeOptions& Runtime::options() const noexcept { return state_->options; }
+
+}  // namespace ropejit

@@ -1,0 +1,142 @@
+#include "src/source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+#include "src/embedded_templates.h"
+
+namespace ropejit {
+namespace {
+
+/// The largest power of two up to 16 that divides every one of `sizes`.
+int common_power_of_two(std::initializer_list<int> sizes) {
+  int power = 16;
+  for (const int size : sizes) {
+    while (size % power != 0) power /= 2;
+  }
+  return power;
+}
+
+std::string config_header(const RopeSpec& spec, const LaunchConfig& config) {
+  const Geometry shape = geometry(spec);
+  return fmt::format(
+      R"(#include "names.cuh"
+constexpr Dtype kDtype = Dtype::{};
+constexpr Layout kLayout = Layout::{};
+constexpr PositionMode kPositions = PositionMode::{};
+constexpr int kIndexBytes = {};
+constexpr AngleSource kAngles = AngleSource::{};
+constexpr Direction kDirection = Direction::{};
+constexpr int kHeadDim = {};
+constexpr int kRotaryDim = {};
+constexpr int kQHeads = {};
+constexpr int kKvHeads = {};
+constexpr int kRotaryBytes = {};
+constexpr int kPassBytes = {};
+constexpr int kBlockThreads = {};
+)",
+      name(spec.dtype), name(spec.layout), name(spec.positions), size_of(spec.index_type),
+      name(spec.angles), name(spec.direction), spec.head_dim, spec.rotary(), spec.q_heads,
+      spec.kv_heads, shape.rotary_bytes, shape.pass_bytes, config.block_threads);
+}
+
+std::string_view template_text(std::string_view name) {
+  for (const EmbeddedTemplate& file : embedded_templates()) {
+    if (file.name == name) return file.text;
+  }
+  throw std::logic_error(fmt::format("no template {}", name));
+}
+
+/// The file name in a line `#include "name"`, or nothing.
+std::string_view included_name(std::string_view line) {
+  constexpr std::string_view kInclude = "#include \"";
+  if (!line.starts_with(kInclude)) return {};
+  line.remove_prefix(kInclude.size());
+  return line.substr(0, line.find('"'));
+}
+
+/// Puts the templates into one text, each file once, with the generated text as config.cuh. #line
+/// directives make compilers report the template's own file and line.
+class Flattener {
+ public:
+  explicit Flattener(std::string config) : config_(std::move(config)) {}
+
+  void add(const std::string& name) {
+    if (!seen_.insert(name).second) return;
+    const bool generated = name == "config.cuh";
+    const std::string label = generated ? "generated config.cuh" : "templates/" + name;
+    std::string_view rest = generated ? std::string_view(config_) : template_text(name);
+    fmt::format_to(std::back_inserter(text_), "#line 1 \"{}\"\n", label);
+    for (int line_number = 1; !rest.empty(); ++line_number) {
+      const std::size_t end = std::min(rest.find('\n'), rest.size() - 1);
+      const std::string_view line = rest.substr(0, end + 1);
+      rest.remove_prefix(end + 1);
+      if (const std::string_view included = included_name(line); !included.empty()) {
+        add(std::string(included));
+        fmt::format_to(std::back_inserter(text_), "#line {} \"{}\"\n", line_number + 1, label);
+      } else if (!line.starts_with("#pragma once")) {
+        text_ += line;
+      } else {
+        text_ += '\n';
+      }
+    }
+  }
+
+  std::string take() && { return std::move(text_); }
+
+ private:
+  std::string config_;
+  std::string text_;
+  std::set<std::string> seen_;
+};
+
+}  // namespace
+
+Geometry geometry(const RopeSpec& spec) {
+  const int element = static_cast<int>(size_of(spec.dtype));
+  const int alignment = effective_alignment(spec);
+  const int run = spec.layout == Layout::interleaved ? spec.rotary() : spec.rotary() / 2;
+  const int pass = spec.head_dim - spec.rotary();
+  Geometry shape{};
+  shape.rotary_bytes = common_power_of_two({alignment, run * element});
+  shape.pass_bytes = common_power_of_two({alignment, spec.rotary() * element, pass * element});
+  const int access = shape.rotary_bytes / element;
+  shape.rotary_threads = run / (spec.layout == Layout::interleaved ? std::max(access, 2) : access);
+  shape.pass_threads = pass * element / shape.pass_bytes;
+  return shape;
+}
+
+int effective_alignment(const RopeSpec& spec) {
+  return common_power_of_two(
+      {spec.alignment, spec.head_dim * static_cast<int>(size_of(spec.dtype))});
+}
+
+std::vector<RopeSpec> kernel_specs(const RopeSpec& spec) {
+  RopeSpec wide = spec;
+  wide.rotary_dim = spec.rotary();
+  wide.alignment = effective_alignment(spec);
+  if (wide.positions == PositionMode::offset) wide.index_type = IndexType::int32;
+  RopeSpec narrow = wide;
+  narrow.alignment = static_cast<int>(size_of(spec.dtype));
+  if (narrow == wide) return {wide};
+  return {wide, narrow};
+}
+
+Source render(const RopeSpec& kernel_spec, const LaunchConfig& config) {
+  validate(kernel_spec);
+  validate(config);
+  Flattener flattener(config_header(kernel_spec, config));
+  flattener.add("rope.cu");
+  return {std::move(flattener).take(), "rope.cu", "ropejit_rope"};
+}
+
+const std::vector<std::string>& compile_options() {
+  // No contraction: the templates fuse explicitly, and then every path rounds alike.
+  static const std::vector<std::string> options = {"--std=c++17", "--fmad=false"};
+  return options;
+}
+
+}  // namespace ropejit
