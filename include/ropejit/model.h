@@ -13,15 +13,20 @@ namespace ropejit {
 /// What a Hugging Face config.json says about a model's rotary embedding.
 struct ModelRope {
   std::string model;  ///< model_type, and the file's folder or name
-  RopeSpec spec;      ///< head_dim, rotary_dim, dtype, layout and head counts are set
+  RopeSpec spec;      ///< head_dim, rotary_dim, dtype, layout and head counts are set; a file
+                      ///< without a dtype leaves RopeSpec's default
   Frequencies frequencies;
   double theta = 10000.0;
-  std::string layout_reason;  ///< why this layout: `model_type gptj`, ...
+  std::string layout_reason;  ///< why this layout: `model_type gptj`, `assumed: ...`
 };
 
-/// Reads the text of a config.json. `origin` (a path, say) prefixes every message. Throws
-/// Error(invalid_argument) for malformed JSON (with line and column) or a bad or missing field, and
-/// Error(unsupported) that names a rotary scaling type that is not supported yet.
+/// Reads the text of a config.json; of a multimodal model, its text_config. Old and new spellings
+/// of a field are read (`rope_scaling` and transformers 5's `rope_parameters`, `rotary_pct`,
+/// `n_head`, `torch_dtype`, ...), and what a family's files omit has the default of its config
+/// class. `origin` (a path, say) prefixes every message. Throws Error(invalid_argument) for
+/// malformed JSON (with line and column), a bad or missing field, or two spellings that contradict
+/// each other; Error(unsupported) that names everything in the way of the plain rotation: a scaling
+/// type, mrope_section, multi-head latent attention, rotary parameters per layer type.
 ModelRope parse_model(std::string_view json, const std::string& origin);
 /// Reads a file; Error(io) if it cannot be read.
 ModelRope load_model(const std::string& path);
@@ -29,7 +34,7 @@ ModelRope load_model(const std::string& path);
 /// A spec as a JSON file describes it, with the frequencies to verify it with.
 struct SpecFile {
   RopeSpec spec;
-  Frequencies frequencies;
+  Frequencies frequencies;  ///< of `theta`; also with AngleSource::table, to make the table from
 };
 
 /// Reads the text of a spec file: one JSON object, or a list of them. Keys are the fields of
@@ -42,11 +47,19 @@ std::vector<SpecFile> load_specs(const std::string& path);
 /// The spec as a JSON object that parse_specs reads back.
 std::string to_json(const RopeSpec& spec);
 
-/// The specs of a model that a deployment usually needs, from its `base` spec. `variants` is
-/// `default`, `all`, or a list such as `positions=offset,token_ids;direction=forward,inverse` that
-/// sets the values of the named dimensions: `positions`, `index_type`, `angles`, `direction`,
-/// `alignment`, `dtype`, `layout`. A dimension that is not named keeps its default values. Throws
-/// Error(invalid_argument).
+/// The specs of a model that a deployment usually needs, from its `base` spec. `variants` is one of
+///   `default`: every position mode (token_ids with int32 and int64, the others with int32), exact
+///     angles, forward, alignment 16;
+///   `all`: every position mode with both index types, exact and table angles, forward and inverse,
+///     alignment 16;
+///   a list such as `positions=offset,token_ids;direction=forward,inverse` that sets the values of
+///     the named dimensions: `positions`, `index_type`, `angles`, `direction`, `alignment`,
+///     `dtype`, `layout`. One that is not named keeps its values of `default`; dtype and layout are
+///     base's.
+/// The result is the product, positions outermost, then in the order of that list, each dimension
+/// in the order given (else the enum's), without duplicates; `offset`, which ignores the index
+/// type, has int32. Throws Error(invalid_argument) that names the nearest known word for an unknown
+/// one, or the field that makes a combination invalid.
 std::vector<RopeSpec> expand_variants(const RopeSpec& base, std::string_view variants);
 
 }  // namespace ropejit

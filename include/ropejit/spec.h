@@ -79,9 +79,14 @@ std::string_view name(IndexType value) noexcept;
 std::string_view name(AngleSource value) noexcept;
 std::string_view name(Direction value) noexcept;
 
-/// The inverse of name(). Also accepted: the field's other spellings (`fp16`, `half`, `bf16`,
-/// `gptj`, `adjacent`, `neox`, `rotate_half`, ...; README.md has the list). Throws
-/// Error(invalid_argument) that names `field`, the text and the accepted values.
+/// The inverse of name(), in any case and with `-` for `_`. Also accepted: the field's other
+/// spellings (README.md has the list). dtype: `fp16`, `half`, `bf16`, `torch.bfloat16`, ...;
+/// layout: `gptj`, `adjacent`, `complex` for interleaved, `neox`, `rotate_half`, `half` for
+/// sequential, ... As flags, vLLM's is_neox_style and ggml's NEOX mean sequential; flash-attn's and
+/// ONNX Runtime's interleaved, FlashInfer's interleave and Megatron's rotary_interleaved mean
+/// interleaved. Paddle's use_neox_rotary_style is inverted: true means interleaved. Throws
+/// Error(invalid_argument) that names `field`, the text, the accepted values and the nearest
+/// spelling.
 Dtype parse_dtype(std::string_view text, std::string_view field = "dtype");
 Layout parse_layout(std::string_view text, std::string_view field = "layout");
 PositionMode parse_position_mode(std::string_view text, std::string_view field = "positions");
