@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# A whole pass on a machine with a GPU: builds, runs the tests that need the device, verifies every
+# model of tests/data/models/ on it, measures cold and warm start, runs part of the kernel matrix
+# under compute-sanitizer, and prints a short table last. docs/verification.md holds its results.
+#   bash tools/gpu.sh [--out DIR]     DIR: where the full logs go (default: build-gpu/logs)
+# Installs nothing; on a machine that cannot install xxhash.h, put it into .deps/include/.
+set -uo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit
+
+logs=build-gpu/logs
+if [[ ${1:-} == --out && -n ${2:-} ]]; then
+  logs=$2
+fi
+mkdir -p "$logs" && logs=$(cd -- "$logs" && pwd) || exit
+cache=$(mktemp -d)
+trap 'rm -rf -- "$cache"' EXIT
+export ROPEJIT_CACHE_DIR=$cache
+
+table=()
+failed=0
+# step <name> <command>...: runs it with its output in <name>.log; a line for the table.
+step() {
+  local name=$1 start=$SECONDS result
+  shift
+  if "$@" >"$logs/$name.log" 2>&1; then
+    result=$(grep -E 'passed|compiled|ERROR SUMMARY|cold|warm' "$logs/$name.log" | tail -n 2 | paste -sd ';')
+  else
+    result="FAILED: $(tail -n 3 "$logs/$name.log" | paste -sd ' ')"
+    failed=1
+  fi
+  table+=("$(printf '%-24s %4d s  %s' "$name" $((SECONDS - start)) "$result")")
+}
+
+build() {
+  local options=(-DCMAKE_BUILD_TYPE=Release)
+  [[ ! -f .deps/include/xxhash.h ]] || options+=("-DXXHASH_INCLUDE_DIR=$PWD/.deps/include")
+  cmake -S . -B build-gpu -G Ninja "${options[@]}" && cmake --build build-gpu
+}
+
+verify_models() {
+  local model status=0
+  for model in tests/data/models/*/config.json; do
+    printf '\n== %s\n' "$model"
+    build-gpu/ropejit verify --model "$model" --variants all
+    case $? in
+      0) ;;
+      2) echo "not supported yet" ;;
+      *) status=1 ;;
+    esac
+  done
+  grep -E ' passed, ' "$logs/verify_models.log" |
+    awk '{p += $1; f += $3} END {printf "%d passed, %d failed\n", p, f}'
+  return $status
+}
+
+step build build
+step gpu_tests ctest --test-dir build-gpu -L gpu --output-on-failure --no-tests=error
+step verify_models verify_models
+step start_timing build-gpu/ropejit verify --timing --model tests/data/models/llama-3-8b/config.json
+sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
+step memcheck "$sanitizer" --tool memcheck --error-exitcode 1 \
+  build-gpu/ropejit verify --model tests/data/models/phi-2/config.json
+step racecheck "$sanitizer" --tool racecheck --error-exitcode 1 \
+  build-gpu/ropejit verify --model tests/data/models/phi-2/config.json
+
+printf '\n== %s, commit %s\n' "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader)" \
+  "$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)"
+printf '%s\n' "${table[@]}"
+exit "$failed"
