@@ -26,6 +26,10 @@ void Builder::log_folder_problem(const std::string& line) {
 }
 
 const Compiler& Builder::compiler() {
+  if (!options_.allow_compile) {
+    throw Error(ErrorCode::invalid_argument,
+                "allow_compile = false: NVRTC is not to be opened, and this needs it");
+  }
   const std::lock_guard lock(compiler_mutex_);
   if (compiler_ == nullptr) compiler_ = std::make_unique<const Compiler>(options_.nvrtc_library);
   return *compiler_;

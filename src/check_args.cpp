@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
-#include <initializer_list>
+#include <algorithm>
+#include <array>
 #include <limits>
+#include <utility>
 
 #include "ropejit/error.h"
 #include "src/launch.h"
@@ -29,13 +31,14 @@ void check_sizes(const RopeSpec& spec, const RopeArgs& args) {
   // A row takes at least one thread of a grid of fewer than 2^31 blocks; 2^40 rows keep every
   // product of counts far from 2^63.
   constexpr std::int64_t kMostRows = std::int64_t{1} << 40;
-  const std::int64_t batch = spec.positions == PositionMode::ragged ? 1 : args.batch;
-  const std::int64_t heads = std::max(spec.q_heads, spec.kv_heads);
   if (args.batch > std::numeric_limits<std::int32_t>::max()) {
     throw Error(ErrorCode::unsupported,
                 fmt::format("batch = {}: at most 2^31 - 1 sequences", args.batch));
   }
-  if (args.seq > kMostRows / batch / heads) {
+  const std::int64_t batch = spec.positions == PositionMode::ragged ? 1 : args.batch;
+  const std::int64_t heads = std::max(spec.q_heads, spec.kv_heads);
+  std::int64_t rows = 0;
+  if (__builtin_mul_overflow(batch * heads, args.seq, &rows) || rows > kMostRows) {
     throw Error(ErrorCode::unsupported,
                 fmt::format("batch = {}, seq = {}: at most 2^40 rows (tokens x heads) in one call",
                             args.batch, args.seq));
@@ -66,22 +69,29 @@ void check_pair(const NamedTensor& in, const NamedTensor& out, std::size_t eleme
   check_tensor(out, element_bytes);
 }
 
+/// Refuses a stride that leaves the address space, so that no product of an index and a stride in
+/// bytes overflows.
+void check_reach(const char* tensor, const char* stride_name, std::int64_t stride,
+                 std::int64_t count) {
+  constexpr std::int64_t kFarthest = std::int64_t{1} << 56;
+  std::int64_t reach = 0;
+  const bool overflows = __builtin_mul_overflow(stride, count - 1, &reach);
+  if (!overflows && reach <= kFarthest && reach >= -kFarthest) return;
+  refuse(fmt::format("{}{} = {}: times {}, the last index, it must stay within 2^56 elements",
+                     tensor, stride_name, stride, count - 1));
+}
+
 Region region_of(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& named) {
+  const Tensor& tensor = named.tensor;
   const auto element = static_cast<std::int64_t>(size_of(spec.dtype));
   Region region;
-  region.base = reinterpret_cast<std::uintptr_t>(named.tensor.data);
+  region.base = reinterpret_cast<std::uintptr_t>(tensor.data);
   region.counts = {spec.positions == PositionMode::ragged ? 1 : args.batch, args.seq, named.heads};
-  region.strides = {named.tensor.stride_batch, named.tensor.stride_seq, named.tensor.stride_head};
-  // A stride must not leave the address space once it is in bytes.
-  constexpr std::int64_t kFarthest = std::int64_t{1} << 56;
+  region.strides = {tensor.stride_batch, tensor.stride_seq, tensor.stride_head};
+  constexpr const char* kNames[] = {".stride_batch", ".stride_seq", ".stride_head"};
   for (std::size_t i = 0; i < 3; ++i) {
-    if (region.counts[i] == 1) region.strides[i] = 0;
-    if (region.strides[i] > kFarthest || region.strides[i] < -kFarthest) {
-      constexpr const char* kNames[] = {"stride_batch", "stride_seq", "stride_head"};
-      refuse(fmt::format("{}.{} = {}: must be within 2^56 elements", named.name, kNames[i],
-                         region.strides[i]));
-    }
-    region.strides[i] *= element;
+    check_reach(named.name, kNames[i], region.strides[i], region.counts[i]);
+    region.strides[i] = region.counts[i] == 1 ? 0 : region.strides[i] * element;
   }
   region.row_bytes = spec.head_dim * element;
   return region;
@@ -91,36 +101,40 @@ bool same_view(const Region& a, const Region& b) noexcept {
   return a.base == b.base && a.strides == b.strides && a.counts == b.counts;
 }
 
-[[noreturn, gnu::cold]] void refuse_overlap(const char* out, const char* other) {
+void check_disjoint(const NamedTensor& out, const Region& out_region, const NamedTensor& other,
+                    const Region& other_region) {
+  const bool both = out.tensor.data != nullptr && other.tensor.data != nullptr;
+  if (!both || !overlap(out_region, other_region)) return;
   refuse(
-      fmt::format("{}.data: overlaps {}; an output must be disjoint from every other tensor of the "
-                  "call, or be its own input (same data and strides: in place)",
-                  out, other));
+      fmt::format("{}.data = {}: overlaps {} (data = {}); an output must be disjoint from every "
+                  "other tensor of the call, or be its own input (same data and strides: in place)",
+                  out.name, fmt::ptr(out.tensor.data), other.name, fmt::ptr(other.tensor.data)));
+}
+
+void check_disjoint_rows(const NamedTensor& out, const Region& region) {
+  if (out.tensor.data == nullptr || !overlaps_itself(region)) return;
+  refuse(fmt::format("{}: its strides (batch {}, seq {}, head {}) make rows share memory", out.name,
+                     out.tensor.stride_batch, out.tensor.stride_seq, out.tensor.stride_head));
 }
 
 void check_overlaps(const RopeSpec& spec, const RopeArgs& args) {
   const NamedTensor q{"q", args.q, spec.q_heads}, q_out{"q_out", args.q_out, spec.q_heads};
   const NamedTensor k{"k", args.k, spec.kv_heads}, k_out{"k_out", args.k_out, spec.kv_heads};
-  Region regions[4];
-  const NamedTensor* named[4] = {&q, &q_out, &k, &k_out};
-  for (int i = 0; i < 4; ++i) {
-    if (named[i]->tensor.data != nullptr) regions[i] = region_of(spec, args, *named[i]);
+  const auto region = [&](const NamedTensor& named) {
+    return named.tensor.data == nullptr ? Region{} : region_of(spec, args, named);
+  };
+  const Region at_q = region(q), at_q_out = region(q_out);
+  const Region at_k = region(k), at_k_out = region(k_out);
+  check_disjoint_rows(q_out, at_q_out);
+  check_disjoint_rows(k_out, at_k_out);
+  check_disjoint(q_out, at_q_out, k, at_k);
+  if (!same_view(at_q, at_q_out)) {  // else the pairs with q are those with q_out
+    check_disjoint(q_out, at_q_out, q, at_q);
+    check_disjoint(k_out, at_k_out, q, at_q);
   }
-  for (const int out : {1, 3}) {
-    if (named[out]->tensor.data == nullptr) continue;
-    if (overlaps_itself(regions[out])) {
-      refuse(fmt::format("{}: its strides (batch {}, seq {}, head {}) make rows share memory",
-                         named[out]->name, named[out]->tensor.stride_batch,
-                         named[out]->tensor.stride_seq, named[out]->tensor.stride_head));
-    }
-    for (int other = 0; other < 4; ++other) {
-      if (other == out || named[other]->tensor.data == nullptr) continue;
-      if (other == out - 1 && same_view(regions[out], regions[other])) continue;
-      if (other == 3 && out == 1 && same_view(regions[2], regions[3]))
-        continue;  // seen as q_out, k
-      if (overlap(regions[out], regions[other]))
-        refuse_overlap(named[out]->name, named[other]->name);
-    }
+  if (!same_view(at_k, at_k_out)) {
+    check_disjoint(k_out, at_k_out, k, at_k);
+    check_disjoint(q_out, at_q_out, k_out, at_k_out);
   }
 }
 
@@ -138,7 +152,8 @@ void check_positions(const RopeSpec& spec, const RopeArgs& args) {
     refuse(fmt::format("positions = null: position mode {} needs them", name(spec.positions)));
   }
   if (!takes_positions && args.positions != nullptr) {
-    refuse("positions: given, but position mode offset takes RopeArgs::offset only");
+    refuse(fmt::format("positions = {}: position mode offset takes none, but an `offset`",
+                       fmt::ptr(args.positions)));
   }
   if (takes_positions && args.offset != 0) {
     refuse(
@@ -147,17 +162,21 @@ void check_positions(const RopeSpec& spec, const RopeArgs& args) {
   if ((spec.positions == PositionMode::ragged) != (args.cu_seqlens != nullptr)) {
     refuse(args.cu_seqlens == nullptr
                ? std::string("cu_seqlens = null: position mode ragged needs it")
-               : fmt::format("cu_seqlens: given, but position mode {} takes none",
-                             name(spec.positions)));
+               : fmt::format("cu_seqlens = {}: position mode {} takes none",
+                             fmt::ptr(args.cu_seqlens), name(spec.positions)));
   }
   check_index_pointer("positions", args.positions, spec.index_type);
   check_index_pointer("cu_seqlens", args.cu_seqlens, spec.index_type);
+  if (spec.positions == PositionMode::token_ids && args.position_stride_batch) {
+    check_reach("", "position_stride_batch", *args.position_stride_batch, args.batch);
+  }
 }
 
 void check_table(const RopeSpec& spec, const CosSinTable& table) {
   if (spec.angles == AngleSource::exact) {
     if (table.cos != nullptr || table.sin != nullptr) {
-      refuse("table: given, but angle source exact takes none");
+      refuse(fmt::format("table.cos = {}, table.sin = {}: angle source exact takes none",
+                         fmt::ptr(table.cos), fmt::ptr(table.sin)));
     }
     return;
   }
@@ -177,6 +196,7 @@ void check_table(const RopeSpec& spec, const CosSinTable& table) {
     refuse(fmt::format("table.row_stride = {}: must be at least table.columns = {}",
                        table.row_stride, table.columns));
   }
+  if (table.rows > 1) check_reach("table", ".row_stride", table.row_stride, table.rows);
 }
 
 }  // namespace

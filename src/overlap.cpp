@@ -1,7 +1,7 @@
 #include "src/overlap.h"
 
 #include <algorithm>
-#include <cstdlib>
+#include <utility>
 
 namespace ropejit {
 namespace {
@@ -10,7 +10,7 @@ __extension__ typedef __int128 Wide;  // sums of stride x count cannot overflow
 
 /// stride * z for some z in [low, high]; stride > 0.
 struct Term {
-  std::int64_t stride;
+  Wide stride;
   Wide low;
   Wide high;
 };
@@ -20,15 +20,15 @@ struct Term {
 /// values when strides nest, as those of real tensors do.
 class Search {
  public:
-  void add(std::int64_t stride, Wide low, Wide high) {
+  void add(Wide stride, Wide low, Wide high) {
     Term term{stride, low, high};
     if (stride < 0) term = {-stride, -high, -low};
-    terms_[static_cast<std::size_t>(count_++)] = term;
+    int place = count_++;
+    for (; place > 0 && at(place - 1).stride < term.stride; --place) at(place) = at(place - 1);
+    at(place) = term;
   }
 
   bool solvable(Wide first, Wide last, bool nonzero) {
-    std::sort(terms_.begin(), terms_.begin() + count_,
-              [](const Term& a, const Term& b) { return a.stride > b.stride; });
     merge_equal_strides(nonzero);
     return descend(0, first, last, nonzero);
   }
@@ -93,19 +93,39 @@ Extent extent(const Region& region) {
   return extent;
 }
 
-/// Sufficient for most tensors: some order of the strides nests. Checked for the two usual orders.
-bool nests(const Region& r, std::size_t outer, std::size_t middle, std::size_t inner) {
-  const auto spans = [&](std::size_t i) {
-    return static_cast<Wide>(r.counts[i]) * std::abs(r.strides[i]);
+/// Sufficient for most tensors: each stride steps over all that the smaller ones reach.
+bool nests(const Region& region) {
+  struct Dimension {
+    std::uint64_t stride;
+    std::int64_t count;
   };
-  return std::abs(r.strides[inner]) >= r.row_bytes && std::abs(r.strides[middle]) >= spans(inner) &&
-         (r.counts[outer] == 1 || std::abs(r.strides[outer]) >= spans(middle));
+  const auto dimension = [&](std::size_t i) {
+    const auto stride = static_cast<std::uint64_t>(region.strides[i]);
+    return Dimension{region.strides[i] < 0 ? -stride : stride, region.counts[i]};
+  };
+  Dimension inner = dimension(2), middle = dimension(1), outer = dimension(0);
+  const auto order = [](Dimension& a, Dimension& b) {
+    if (a.stride > b.stride) std::swap(a, b);
+  };
+  order(inner, middle);
+  order(middle, outer);
+  order(inner, middle);
+  auto reach = static_cast<std::uint64_t>(region.row_bytes);
+  for (const Dimension& next : {inner, middle, outer}) {
+    if (next.count == 1) continue;
+    std::uint64_t steps = 0;
+    if (next.stride < reach || __builtin_mul_overflow(next.stride, next.count - 1, &steps) ||
+        __builtin_add_overflow(reach, steps, &reach)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
 
 bool overlaps_itself(const Region& region) noexcept {
-  if (nests(region, 0, 1, 2) || nests(region, 0, 2, 1)) return false;
+  if (nests(region)) return false;
   Search search;
   for (std::size_t i = 0; i < 3; ++i) {
     if (region.counts[i] == 1) continue;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -35,6 +37,15 @@ std::vector<Job> jobs_for(std::span<const RopeSpec> specs, std::span<const std::
   return jobs;
 }
 
+/// What was just built has to be usable by the next process: reads it back as that process will.
+void require_in_folder(const CubinCache& cache, const Key& key) {
+  const CubinCache::Lookup found = cache.get(key);
+  if (found.status == CubinCache::Lookup::Status::hit) return;
+  const std::string reason = found.reason.empty() ? "there is no such entry" : found.reason;
+  throw Error(ErrorCode::io, fmt::format("compiled, but cache folder {} does not hold it: {}",
+                                         cache.directory().string(), reason));
+}
+
 PrewarmResult run(Builder& builder, const Job& job) {
   using Clock = std::chrono::steady_clock;
   PrewarmResult result{PrewarmResult::Status::failed,
@@ -46,14 +57,9 @@ PrewarmResult run(Builder& builder, const Job& job) {
   const auto start = Clock::now();
   try {
     const BuiltCubin built = builder.build(job.request, Reuse::this_version);
+    if (built.compiled) require_in_folder(*builder.cache(), job.key);
     result.status =
         built.compiled ? PrewarmResult::Status::compiled : PrewarmResult::Status::cached;
-    // What was just built has to be usable by the next process: read it back as that process will.
-    if (built.compiled && builder.cache()->get(job.key).status != CubinCache::Lookup::Status::hit) {
-      result.status = PrewarmResult::Status::failed;
-      result.message =
-          fmt::format("compiled, but {} does not hold it", builder.cache()->directory().string());
-    }
   } catch (const std::exception& error) {
     result.message = error.what();
   }
@@ -71,35 +77,55 @@ void check_folder(const Builder& builder) {
   }
 }
 
+/// Calls `work` for 0 to `count` - 1, on `threads` threads (0: one per core), this one included.
+/// The first exception ends the rest and is thrown again here.
+void for_each_index(std::size_t count, unsigned threads,
+                    const std::function<void(std::size_t)>& work) {
+  std::atomic<std::size_t> next{0};
+  std::mutex error_mutex;
+  std::exception_ptr error;
+  const auto take_turns = [&] {
+    try {
+      for (std::size_t i = next++; i < count; i = next++) work(i);
+    } catch (...) {
+      next = count;
+      const std::lock_guard lock(error_mutex);
+      if (!error) error = std::current_exception();
+    }
+  };
+  if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
+  {
+    std::vector<std::jthread> pool;
+    for (std::size_t i = 1; i < std::min<std::size_t>(threads, count); ++i) {
+      pool.emplace_back(take_turns);
+    }
+    take_turns();
+  }
+  if (error) std::rethrow_exception(error);
+}
+
 }  // namespace
 
 std::vector<PrewarmResult> prewarm(Builder& builder, std::span<const RopeSpec> specs,
                                    std::span<const std::string> archs, int threads,
                                    const PrewarmProgress& progress) {
+  if (threads < 0) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("threads = {}: must be positive, or 0 for one per core", threads));
+  }
   for (const RopeSpec& spec : specs) validate(spec);
   for (const std::string& arch : archs) builder.compiler().check_arch(arch);
   check_folder(builder);
   const std::vector<Job> jobs = jobs_for(specs, archs);
   std::vector<PrewarmResult> results(jobs.size());
-  std::atomic<std::size_t> next{0};
-  std::size_t done = 0;
   std::mutex progress_mutex;
-  const auto work = [&] {
-    for (std::size_t i = next++; i < jobs.size(); i = next++) {
-      results[i] = run(builder, jobs[i]);
-      const std::lock_guard lock(progress_mutex);
-      ++done;
-      if (progress) progress(done, jobs.size(), results[i]);
-    }
-  };
-  const unsigned wanted = threads > 0 ? static_cast<unsigned>(threads)
-                                      : std::max(1u, std::thread::hardware_concurrency());
-  {
-    std::vector<std::jthread> pool;
-    for (std::size_t i = 1; i < std::min<std::size_t>(wanted, jobs.size()); ++i)
-      pool.emplace_back(work);
-    work();
-  }
+  std::size_t done = 0;
+  for_each_index(jobs.size(), static_cast<unsigned>(threads), [&](std::size_t i) {
+    results[i] = run(builder, jobs[i]);
+    const std::lock_guard lock(progress_mutex);
+    ++done;
+    if (progress) progress(done, jobs.size(), results[i]);
+  });
   return results;
 }
 

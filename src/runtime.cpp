@@ -68,7 +68,12 @@ std::shared_ptr<const Device> Runtime::State::open_device(int ordinal) {
   const std::lock_guard lock(device_mutex);
   if (driver == nullptr) driver = Driver::open(options.cuda_library);
   std::shared_ptr<const Device>& device = devices[ordinal];
-  if (device == nullptr) device = Device::open(driver, ordinal);
+  if (device == nullptr) {
+    if (driver->device_count() == 0) {
+      throw Error(ErrorCode::driver, fmt::format("{}: the driver sees no device", driver->path()));
+    }
+    device = Device::open(driver, ordinal);
+  }
   return device;
 }
 
@@ -111,7 +116,12 @@ Rope Runtime::State::rope_on_gpu(const RopeSpec& spec, const Frequencies& freque
   state->narrow = needed.size() == 1 ? state->wide : load(needed.back(), device);
   const std::size_t bytes = frequencies.turns.size() * sizeof(std::uint64_t);
   state->turns = device->allocate(bytes);
-  if (bytes != 0) device->copy_to_device(state->turns.data(), frequencies.turns.data(), bytes);
+  if (bytes != 0) {
+    device->copy_to_device(state->turns.data(), frequencies.turns.data(), bytes);
+    // A copy from pageable memory may return before its last bytes are on the device, and streams
+    // that do not wait for the default stream are allowed.
+    device->synchronize();
+  }
   return Rope(std::move(state));
 }
 

@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
+#include <iterator>
 #include <set>
+#include <stdexcept>
 #include <string_view>
+#include <utility>
 
 #include "src/embedded_templates.h"
 

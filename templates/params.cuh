@@ -1,6 +1,13 @@
 #pragma once
 
 // The one argument of a kernel. The host includes this file too, so both sides agree on every byte.
+
+#if defined(__CUDACC__)
+#define ROPE_HOST_DEVICE __host__ __device__
+#else
+#define ROPE_HOST_DEVICE
+#endif
+
 namespace ropejit::kernel {
 
 // One tensor, read through `in` and written through `out`: [batch, seq, heads, head_dim] with
@@ -42,7 +49,7 @@ struct RopeParams {
 
 // A block takes whole rows (one head of one token), so that the index within a block divides by
 // constants.
-constexpr unsigned rows_per_block(int block_threads, int threads_per_row) {
+ROPE_HOST_DEVICE constexpr unsigned rows_per_block(int block_threads, int threads_per_row) {
   return block_threads < threads_per_row ? 1u : unsigned(block_threads / threads_per_row);
 }
 

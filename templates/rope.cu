@@ -35,19 +35,21 @@ static_assert(kRotaryRun % kPiece == 0, "the pieces fill the rotary part");
 static_assert((kHeadDim - kRotaryDim) % kPassPiece == 0, "the pieces fill the rest of the head");
 static_assert(kRowThreads <= 1024, "a row fits in a block");
 
+// A template, so that the other layout's branch, which may have no pairs, is not instantiated.
+template <Layout layout, int kCount>
 ROPE_DEVICE void rotate_piece(const RopeParams& p, const Element* in, Element* out, i64 position,
                               int piece) {
-  const int first = piece * kPiece;
-  if constexpr (kLayout == Layout::interleaved) {
-    Values<Element, kPiece> values;
+  const int first = piece * kCount;
+  if constexpr (layout == Layout::interleaved) {
+    Values<Element, kCount> values;
     load<kRotaryBytes>(values, in + first);
-    rotate_neighbours(values, angles_of<kPiece / 2>(p, position, first / 2));
+    rotate_neighbours(values, angles_of<kCount / 2>(p, position, first / 2));
     store<kRotaryBytes>(out + first, values);
   } else {
-    Values<Element, kPiece> low, high;
+    Values<Element, kCount> low, high;
     load<kRotaryBytes>(low, in + first);
     load<kRotaryBytes>(high, in + first + kRotaryDim / 2);
-    rotate_halves(low, high, angles_of<kPiece>(p, position, first));
+    rotate_halves(low, high, angles_of<kCount>(p, position, first));
     store<kRotaryBytes>(out + first, low);
     store<kRotaryBytes>(out + first + kRotaryDim / 2, high);
   }
@@ -82,7 +84,7 @@ ROPE_DEVICE void rope_thread_of(const RopeParams& p, const RopeTensor& tensor, u
   Element* out = static_cast<Element*>(tensor.out) + batch * tensor.out_batch +
                  seq * tensor.out_seq + head * tensor.out_head;
   if (piece < kRotaryThreads) {
-    rotate_piece(p, in, out, token.position, piece);
+    rotate_piece<kLayout, kPiece>(p, in, out, token.position, piece);
   } else if constexpr (kPassThreads > 0) {
     copy_piece(in, out, piece - kRotaryThreads);
   }

@@ -1,0 +1,81 @@
+#include "tools/verify_executor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "ropejit/error.h"
+#include "ropejit/reference.h"
+#include "src/launch.h"
+#include "src/source.h"
+#include "tools/device_mirror.h"
+
+namespace ropejit {
+namespace {
+
+/// The kernel's turns, at a multiple of 16 bytes.
+Block aligned_turns(const Frequencies& frequencies) {
+  const std::size_t bytes = frequencies.turns.size() * sizeof(std::uint64_t);
+  Block turns(bytes + 1);
+  std::copy_n(reinterpret_cast<const std::byte*>(frequencies.turns.data()), bytes, turns.data());
+  return turns;
+}
+
+}  // namespace
+
+HostExecutor::HostExecutor() : HostExecutor(Options{}) {}
+
+HostExecutor::HostExecutor(Options options)
+    : options_(std::move(options)), compiler_(find_host_compiler()) {}
+
+const HostKernel& HostExecutor::kernel_for(const RopeSpec& kernel_spec) {
+  Source source = render(kernel_spec, options_.config);
+  if (options_.edit_text) source.text = options_.edit_text(source.text);
+  return *kernels_
+              .get(source.text,
+                   [&] { return std::make_shared<const HostKernel>(compiler_, source); })
+              .value;
+}
+
+void HostExecutor::execute(const RopeSpec& spec, const Frequencies& frequencies,
+                           const RopeArgs& args, std::span<Block> /*blocks*/) {
+  validate(spec);
+  validate(spec, frequencies);
+  check_args(spec, args);
+  if (no_tokens(args)) return;
+  const std::vector<RopeSpec> kernels = kernel_specs(spec);
+  const bool aligned = aligned_to(spec, args, kernels.front().alignment);
+  const RopeSpec& chosen = aligned ? kernels.front() : kernels.back();
+  const Block turns = aligned_turns(frequencies);
+  Launch launch = plan_launch(spec, launch_shape(chosen, options_.config), args,
+                              reinterpret_cast<const std::uint64_t*>(turns.data()),
+                              frequencies.attention_factor);
+  if (options_.force_wide) launch.params.wide = 1;
+  const long long misaligned = kernel_for(chosen).run(launch.params, launch.grid, launch.block);
+  if (misaligned != 0) {
+    throw Error(ErrorCode::driver,
+                fmt::format("{} misaligned accesses: on a device each is a fault", misaligned));
+  }
+}
+
+DeviceExecutor::DeviceExecutor(Runtime& runtime, int device)
+    : runtime_(runtime),
+      device_(Device::open(Driver::open(runtime.options().cuda_library), device)) {}
+
+void DeviceExecutor::execute(const RopeSpec& spec, const Frequencies& frequencies,
+                             const RopeArgs& args, std::span<Block> blocks) {
+  const Rope rope = runtime_.rope(spec, frequencies, device_->info().ordinal);
+  const DeviceMirror mirror(*device_, blocks);
+  rope.apply(mirror.translate(args, blocks));
+  mirror.download(blocks);
+}
+
+void ReferenceExecutor::execute(const RopeSpec& spec, const Frequencies& frequencies,
+                                const RopeArgs& args, std::span<Block> /*blocks*/) {
+  apply_reference(spec, frequencies, args);
+}
+
+}  // namespace ropejit
