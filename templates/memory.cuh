@@ -33,9 +33,9 @@ struct alignas(kCount * sizeof(T) >= 16 ? 16 : kCount * sizeof(T)) Values {
 };
 
 #if !defined(__CUDA_ARCH__)
-// Accesses of this thread on the host whose address is not a multiple of their width: on a device
-// each would be a fault. Static: an inline variable would be one for all kernels in a process.
-static thread_local long long host_misaligned_accesses = 0;
+// Accesses on the host whose address is not a multiple of their width: on a device each would be a
+// fault. Static: an inline variable would be one for all kernels in a process.
+static long long host_misaligned_accesses = 0;
 
 template <int kBytes>
 inline void host_check(const void* address) {

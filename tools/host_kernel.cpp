@@ -143,6 +143,7 @@ HostKernel::HostKernel(const HostCompiler& compiler, const Source& source)
       entry_(reinterpret_cast<Entry>(library_.symbol("ropejit_rope_on_host"))) {}
 
 long long HostKernel::run(const kernel::RopeParams& params, unsigned grid, unsigned block) const {
+  const std::lock_guard lock(mutex_);
   return entry_(&params, grid, block);
 }
 

@@ -1,6 +1,7 @@
 #ifndef ROPEJIT_TOOLS_HOST_KERNEL_H_
 #define ROPEJIT_TOOLS_HOST_KERNEL_H_
 
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -29,13 +30,14 @@ class HostKernel {
 
   /// Executes the whole grid; every pointer in `params` is host memory. Returns how many accesses
   /// had an address that is no multiple of their width, each of which would be a fault on a device.
-  /// Thread-safe as far as the memory is.
+  /// Thread-safe: one run at a time.
   long long run(const kernel::RopeParams& params, unsigned grid, unsigned block) const;
 
  private:
   using Entry = long long (*)(const kernel::RopeParams*, unsigned, unsigned);
   SharedLibrary library_;
   Entry entry_;
+  mutable std::mutex mutex_;  ///< the kernel counts in a static variable
 };
 
 }  // namespace ropejit

@@ -1,0 +1,105 @@
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "ropejit/error.h"
+#include "src/compiler.h"
+#include "src/source.h"
+#include "tests/cubin_stack.h"
+#include "tests/kernel_matrix.h"
+
+namespace ropejit {
+namespace {
+
+/// Nothing on a machine without NVRTC.
+const std::optional<Compiler>& nvrtc() {
+  static std::optional<Compiler> compiler;
+  static const bool tried = [] {
+    try {
+      compiler.emplace("");
+    } catch (const Error&) {
+    }
+    return true;
+  }();
+  (void)tried;
+  return compiler;
+}
+
+bool no_nvrtc() { return !nvrtc().has_value(); }
+
+const std::vector<std::string> archs = {"sm_75", "sm_80", "sm_90", "sm_100", "sm_120"};
+
+/// What is wrong with one kernel for one architecture; empty: nothing.
+std::string problem_of(const RopeSpec& spec, const std::string& arch) {
+  try {
+    const Source source = render(spec, LaunchConfig{});
+    const std::vector<std::byte> cubin =
+        nvrtc()->compile(source.text, source.name, arch, compile_options());
+    const std::optional<unsigned> stack = stack_bytes(cubin);
+    if (stack == 0u) return {};
+    return stack ? fmt::format("{} bytes of local memory", *stack) : "no frame size in the cubin";
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
+
+TEST_CASE("local memory is seen in a cubin, on every architecture" * doctest::skip(no_nvrtc())) {
+  const std::string spilling = R"(
+extern "C" __global__ void spilling(float* x, int n) {
+  float a[64];
+  for (int i = 0; i < 64; ++i) a[i] = x[i * n];
+  for (int i = 0; i < n; ++i) a[(i * 7 + n) & 63] += a[(i * 5) & 63];
+  for (int i = 0; i < 64; ++i) x[i] = a[i];
+})";
+  const std::string clean = R"(
+extern "C" __global__ void clean(float* x) { x[threadIdx.x] *= 2; })";
+  for (const std::string& arch : archs) {
+    CAPTURE(arch);
+    CHECK(stack_bytes(nvrtc()->compile(spilling, "spilling.cu", arch, {})).value_or(0) >= 256);
+    CHECK(stack_bytes(nvrtc()->compile(clean, "clean.cu", arch, {})) == 0u);
+  }
+}
+
+/// All, unless sanitizers watch: they see nothing of NVRTC, and an eighth of the kernels takes them
+/// through all that is ours.
+std::vector<RopeSpec> some_of(std::vector<RopeSpec> kernels) {
+#if defined(__SANITIZE_ADDRESS__)
+  std::size_t i = 0;
+  std::erase_if(kernels, [&](const RopeSpec&) { return i++ % 8 != 0; });
+#endif
+  return kernels;
+}
+
+TEST_CASE("every kernel of the matrix compiles for every architecture without local memory" *
+          doctest::skip(no_nvrtc())) {
+  const std::vector<RopeSpec> kernels = some_of(matrix_kernels());
+  const std::size_t count = kernels.size() * archs.size();
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  std::vector<std::string> failures;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < count; i = next++) {
+      const RopeSpec& spec = kernels[i / archs.size()];
+      const std::string& arch = archs[i % archs.size()];
+      const std::string problem = problem_of(spec, arch);
+      const std::lock_guard lock(mutex);
+      if (!problem.empty()) failures.push_back(describe(spec) + " " + arch + ": " + problem);
+    }
+  };
+  {
+    std::vector<std::jthread> pool;
+    for (unsigned i = 1; i < std::thread::hardware_concurrency(); ++i) pool.emplace_back(work);
+    work();
+  }
+  for (const std::string& failure : failures) FAIL_CHECK(failure);
+  CHECK(count >= 5 * 32);
+}
+
+}  // namespace
+}  // namespace ropejit

@@ -1,0 +1,207 @@
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "ropejit/error.h"
+#include "src/build.h"
+#include "src/source.h"
+#include "tests/gpu_fixture.h"
+#include "tests/kernel_matrix.h"
+#include "tools/case_positions.h"
+#include "tools/device_mirror.h"
+#include "tools/start_timing.h"
+#include "tools/verify.h"
+#include "tools/verify_check.h"
+
+namespace ropejit {
+namespace {
+
+int threads() { return static_cast<int>(std::max(1u, std::thread::hardware_concurrency())); }
+
+void check_none(const std::vector<std::string>& failures) {
+  for (const std::string& failure : failures) FAIL_CHECK(failure);
+}
+
+// First, while NVRTC is not loaded.
+TEST_CASE("a warm start takes its kernels from disk and never opens NVRTC") {
+  gpu();
+  RopeSpec spec;
+  spec.head_dim = 128;
+  spec.q_heads = 32;
+  spec.kv_heads = 8;
+  const StartTiming timing = measure_start(spec, default_frequencies(128, 500000.0L), 0,
+                                           RuntimeOptions::from_environment());
+  CHECK(timing.cold.nvrtc_opened);
+  CHECK(timing.cold.compiles == 2);
+  CHECK_FALSE(timing.warm.nvrtc_opened);
+  CHECK(timing.warm.disk_hits == 2);
+  MESSAGE(
+      fmt::format("cold start {:.1f} ms, warm start {:.3f} ms", timing.cold_ms, timing.warm_ms));
+}
+
+TEST_CASE("every kernel of the matrix gives the exact result on the device") {
+  check_none(failures_of(kernel_matrix(), gpu().executor, threads()));
+}
+
+TEST_CASE("no kernel of the matrix uses local memory") {
+  Gpu& g = gpu();
+  Counters counters;
+  Builder builder({g.cache.path().string(), true, g.runtime.options().nvrtc_library, {}}, counters);
+  int most_registers = 0;
+  for (const RopeSpec& spec : matrix_kernels()) {
+    const BuildRequest request{spec, LaunchConfig{}, g.device().info().arch()};
+    const auto kernel =
+        g.device().load(builder.build(request, Reuse::any_version).cubin, "ropejit_rope");
+    CAPTURE(describe(spec));
+    CHECK(kernel->local_bytes() == 0);
+    most_registers = std::max(most_registers, kernel->registers());
+  }
+  MESSAGE("at most " << most_registers << " registers");
+}
+
+TEST_CASE("every case of `ropejit verify` passes on the device, in every position mode") {
+  RopeSpec spec;
+  spec.head_dim = 128;
+  spec.q_heads = 32;
+  spec.kv_heads = 8;
+  for (const AngleSource angles : {AngleSource::exact, AngleSource::table}) {
+    for (const PositionMode positions : {PositionMode::offset, PositionMode::sequence_offsets,
+                                         PositionMode::token_ids, PositionMode::ragged}) {
+      spec.angles = angles;
+      spec.positions = positions;
+      check_none(failures_of(cases_for(spec, default_frequencies(128, 500000.0L)), gpu().executor,
+                             threads()));
+    }
+  }
+}
+
+TEST_CASE("at every promised position the error on the device is within its bound") {
+  std::vector<std::string> failures;
+  const std::string table = accuracy_table(gpu().executor, failures);
+  check_none(failures);
+  MESSAGE("worst error on " << gpu().device().info().name << "\n" << table);
+}
+
+TEST_CASE("float32 gives the same bits on the device and on the host") {
+  Gpu& g = gpu();
+  HostExecutor host;
+  int compared = 0;
+  for (const VerifyCase& test : kernel_matrix()) {
+    if (test.spec.dtype != Dtype::float32 || test.spec.angles != AngleSource::exact) continue;
+    CaseMemory on_host = make_memory(test), on_device = make_memory(test);
+    host.execute(test.spec, test.frequencies, args_of(test, on_host), on_host.blocks);
+    g.executor.execute(test.spec, test.frequencies, args_of(test, on_device), on_device.blocks);
+    CAPTURE(describe(test.spec));
+    CHECK(compare_outputs(test, on_host, test, on_device) == "");
+    ++compared;
+  }
+  CHECK(compared > 40);
+}
+
+/// A case whose arguments point to a mirror on the device.
+struct OnDevice {
+  OnDevice(const Device& device, VerifyCase of)
+      : test(std::move(of)),
+        before(make_memory(test)),
+        mirror(device, before.blocks),
+        args(mirror.translate(args_of(test, before), before.blocks)) {}
+
+  std::string problem() const {
+    CaseMemory after = before;
+    mirror.download(after.blocks);
+    return check_outputs(test, before, after).problem;
+  }
+
+  VerifyCase test;
+  CaseMemory before;
+  DeviceMirror mirror;
+  RopeArgs args;
+};
+
+VerifyCase llama_case(PositionMode positions, std::int64_t start) {
+  VerifyCase test;
+  test.spec.head_dim = 128;
+  test.spec.q_heads = 32;
+  test.spec.kv_heads = 8;
+  test.spec.positions = positions;
+  test.frequencies = default_frequencies(128, 500000.0L);
+  test.batch = 3;
+  test.seq = 40;
+  set_positions(test, start);
+  return test;
+}
+
+/// The same case at other positions, and with other bounds of the sequences.
+VerifyCase moved(VerifyCase test) {
+  for (std::int64_t& position : test.positions) position = position / 2 + 77;
+  for (std::size_t i = 1; i + 1 < test.cu_seqlens.size(); ++i) {
+    test.cu_seqlens[i] = std::min(test.cu_seqlens[i] + 3, test.cu_seqlens.back());
+  }
+  return test;
+}
+
+TEST_CASE("a graph that is replayed after the positions changed gives the new result") {
+  Gpu& g = gpu();
+  for (const PositionMode positions :
+       {PositionMode::sequence_offsets, PositionMode::token_ids, PositionMode::ragged}) {
+    CAPTURE(name(positions));
+    OnDevice call(g.device(), llama_case(positions, 131071));
+    const Rope rope = g.runtime.rope(call.test.spec, call.test.frequencies, 0);
+    const Stream stream = g.device().create_stream();
+    const Graph graph =
+        g.device().capture(stream.get(), [&] { rope.apply(call.args, stream.get()); });
+    CHECK(graph.nodes() == 1);
+    CHECK(call.problem() != "");  // a capture computes nothing
+    graph.launch(stream.get());
+    CHECK(call.problem() == "");
+
+    call.test = moved(call.test);
+    call.before = make_memory(call.test);
+    call.mirror.upload(call.before.blocks);
+    graph.launch(stream.get());
+    CHECK(call.problem() == "");
+  }
+}
+
+TEST_CASE("calls on two streams at once do not disturb each other") {
+  Gpu& g = gpu();
+  OnDevice one(g.device(), llama_case(PositionMode::offset, 5));
+  OnDevice other(g.device(), llama_case(PositionMode::token_ids, 1000000));
+  const Rope first = g.runtime.rope(one.test.spec, one.test.frequencies, 0);
+  const Rope second = g.runtime.rope(other.test.spec, other.test.frequencies, 0);
+  const Stream a = g.device().create_stream(), b = g.device().create_stream();
+  for (int i = 0; i < 200; ++i) {
+    first.apply(one.args, a.get());
+    second.apply(other.args, b.get());
+  }
+  a.synchronize();
+  b.synchronize();
+  CHECK(one.problem() == "");
+  CHECK(other.problem() == "");
+}
+
+TEST_CASE("a thread that never made a context current may launch") {
+  Gpu& g = gpu();
+  OnDevice call(g.device(), llama_case(PositionMode::ragged, 2047));
+  const Rope rope = g.runtime.rope(call.test.spec, call.test.frequencies, 0);
+  std::thread([&] { rope.apply(call.args); }).join();
+  CHECK(call.problem() == "");
+}
+
+TEST_CASE("a call that breaks the promise of alignment is counted, and right") {
+  Gpu& g = gpu();
+  VerifyCase test = llama_case(PositionMode::offset, 3);
+  const std::uint64_t before = g.runtime.stats().unaligned_calls;
+  CHECK(run_case(test, g.executor).message == "");
+  CHECK(g.runtime.stats().unaligned_calls == before);
+  test.base_offset = 1;
+  CHECK(run_case(test, g.executor).message == "");
+  CHECK(g.runtime.stats().unaligned_calls == before + 1);
+}
+
+}  // namespace
+}  // namespace ropejit

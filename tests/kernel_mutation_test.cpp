@@ -1,0 +1,168 @@
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "src/source.h"
+#include "tools/verify.h"
+
+// Kernels that are wrong on purpose: `ropejit verify` and the kernel matrix, which check alike,
+// must see every one of these mistakes. Most of them have been made in published kernels.
+namespace ropejit {
+namespace {
+
+struct Mutation {
+  std::string mistake;
+  std::string from;
+  std::string to;
+  RopeSpec spec;
+};
+
+/// 32/8 would hide a head count that is taken from the wrong tensor behind few tokens; 6/4 does
+/// not.
+RopeSpec base_spec() {
+  RopeSpec spec;
+  spec.head_dim = 32;
+  spec.rotary_dim = 16;
+  spec.q_heads = 6;
+  spec.kv_heads = 4;
+  return spec;
+}
+
+RopeSpec with(PositionMode positions) {
+  RopeSpec spec = base_spec();
+  spec.positions = positions;
+  return spec;
+}
+
+RopeSpec with(Dtype dtype) {
+  RopeSpec spec = base_spec();
+  spec.dtype = dtype;
+  return spec;
+}
+
+RopeSpec with(Layout layout) {
+  RopeSpec spec = base_spec();
+  spec.layout = layout;
+  return spec;
+}
+
+RopeSpec inverse() {
+  RopeSpec spec = base_spec();
+  spec.direction = Direction::inverse;
+  return spec;
+}
+
+RopeSpec with_table() {
+  RopeSpec spec = base_spec();
+  spec.angles = AngleSource::table;
+  return spec;
+}
+
+std::vector<Mutation> mutations() {
+  const RopeSpec base = base_spec();
+  return {
+      {"the sine's sign is flipped", "fused(-y, sine, x * cosine)", "fused(y, sine, x * cosine)",
+       base},
+      {"the second half begins in the middle of the head", "first + kRotaryDim / 2",
+       "first + kHeadDim / 2", base},
+      {"positions are off by one", "i64(u64(p.offset) + seq)", "i64(u64(p.offset) + seq + 1)",
+       base},
+      {"the cosine lacks the attention factor", "out.cos[i] *= p.attention_factor;", "", base},
+      {"the phase has 32 bits", "(u64(position) * turns) >> 32", "u32(position) * (turns >> 32)",
+       base},
+      {"the angle is formed in float", "phase_of(position, turns.value[i])",
+       "i32(i64(float(position) * (float(turns.value[i]) * 0x1p-32f)))", base},
+      {"the layouts are swapped", "kLayout = Layout::sequential", "kLayout = Layout::interleaved",
+       base},
+      {"the other layout's swapped as well", "kLayout = Layout::interleaved",
+       "kLayout = Layout::sequential", with(Layout::interleaved)},
+      {"the rest of the head is not copied", "copy_piece(in, out, piece - kRotaryThreads);", "",
+       base},
+      {"all of the head rotates", "kRotaryDim = 16", "kRotaryDim = 32", base},
+      {"the output takes the input's head stride", "head * tensor.out_head",
+       "head * tensor.in_head", base},
+      {"k takes q's head count", "rope_thread_of<kKvHeads>(p, p.k",
+       "rope_thread_of<kQHeads>(p, p.k", base},
+      {"k takes q's strides", "rope_thread_of<kKvHeads>(p, p.k",
+       "RopeTensor k = p.k; k.in_seq = p.q.in_seq; rope_thread_of<kKvHeads>(p, k", base},
+      {"every token belongs to the first sequence", "batch = p.wide ? token / p.seq",
+       "batch = 1 ? 0", with(PositionMode::sequence_offsets)},
+      {"rows of ids are taken for dense", "u64(i64(batch) * p.position_stride)", "batch * p.seq",
+       with(PositionMode::token_ids)},
+      {"ragged positions count from the first token",
+       "token - u64(index_at(p.cu_seqlens, sequence))", "token", with(PositionMode::ragged)},
+      {"tokens of no sequence are rotated", "Token{0, token, 0, false}", "Token{0, token, 0, true}",
+       with(PositionMode::ragged)},
+      {"empty sequences are not passed over", "index_at(cu_seqlens, middle) <= token",
+       "index_at(cu_seqlens, middle) < token", with(PositionMode::ragged)},
+      {"inverse is forward", "kDirection == Direction::forward ?", "true ?", inverse()},
+      {"the table is read one row too far", "position >= p.table_rows", "position > p.table_rows",
+       with_table()},
+      {"the table is read before its first row", "position < 0 ||", "", with_table()},
+      {"bfloat16 is cut off, not rounded", "(bits + 0x7fff + ((bits >> 16) & 1)) >> 16",
+       "bits >> 16", base},
+      {"float16 is cut off, not rounded", "0xfff + ((magnitude >> 13) & 1)", "0",
+       with(Dtype::float16)},
+      {"2 pi has four digits", "6.283185482f", "6.283f", with(Dtype::float32)},
+      {"the last block is left out", "block < p.q.blocks", "block + 1 < p.q.blocks", base},
+      {"accesses are wider than the alignment", "kRotaryBytes = 2;", "kRotaryBytes = 16;", base},
+  };
+}
+
+std::string replace_all(std::string text, const std::string& from, const std::string& to) {
+  std::size_t at = text.find(from);
+  if (at == std::string::npos) return text;
+  for (; at != std::string::npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
+int failed_cases(const RopeSpec& spec, const HostExecutor::Options& options) {
+  Frequencies frequencies = default_frequencies(spec.rotary(), 10000.0L);
+  frequencies.attention_factor = 1.25f;
+  HostExecutor executor(options);
+  const SpecFile file{spec, frequencies};
+  return verify(std::span(&file, 1), executor).failed;
+}
+
+/// Whether `call` returns above 0 in a process of its own, or ends it: a wrong kernel may write
+/// anywhere.
+bool fails_in_a_child(const std::function<int()>& call) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    int failed = 0;
+    try {
+      failed = call();
+    } catch (...) {
+    }
+    ::_exit(failed > 0 ? 1 : 0);  // nothing of the parent's is flushed or destroyed here
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  return status != 0;
+}
+
+TEST_CASE("verify passes for the kernels that the mistakes are made in") {
+  for (const Mutation& mutation : mutations()) CHECK(failed_cases(mutation.spec, {}) == 0);
+}
+
+TEST_CASE("verify fails for every kernel that is wrong") {
+  for (const Mutation& mutation : mutations()) {
+    CAPTURE(mutation.mistake);
+    const std::string right = render(kernel_specs(mutation.spec).back(), LaunchConfig{}).text;
+    CHECK(right.find(mutation.from) != std::string::npos);
+    HostExecutor::Options options;
+    options.edit_text = [&](const std::string& text) {
+      return replace_all(text, mutation.from, mutation.to);
+    };
+    CHECK(fails_in_a_child([&] { return failed_cases(mutation.spec, options); }));
+  }
+}
+
+}  // namespace
+}  // namespace ropejit

@@ -1,0 +1,235 @@
+#include "src/rope.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/runtime_fixture.h"
+
+namespace {
+
+thread_local std::uint64_t allocations = 0;
+
+void* allocate(std::size_t bytes) {
+  ++allocations;
+  void* memory = std::malloc(bytes == 0 ? 1 : bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+// Every allocation of this program is counted, those of the stub included. Not inlined: the
+// compiler would find new without delete where it inlines one of them only.
+[[gnu::noinline]] void* operator new(std::size_t bytes) { return allocate(bytes); }
+[[gnu::noinline]] void* operator new[](std::size_t bytes) { return allocate(bytes); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace ropejit {
+namespace {
+
+/// A spec whose wide kernel takes 4 threads a row and whose narrow one takes 32.
+RopeSpec half_spec() {
+  RopeSpec spec = small_spec(64);
+  spec.q_heads = 4;
+  spec.kv_heads = 2;
+  return spec;
+}
+
+/// A Rope on the stub, whose kernels are in the cache folder.
+struct RopeFixture : RuntimeFixture {
+  RopeFixture() {
+    spec = half_spec();
+    cuda.params_bytes = sizeof(kernel::RopeParams);
+    put_entries(folder, spec, loadable());
+    runtime.emplace(options);
+    rope.emplace(resolve(*runtime));
+  }
+
+  RopeArgs args(std::int64_t batch, std::int64_t seq) const {
+    RopeArgs result;
+    result.batch = batch;
+    result.seq = seq;
+    result.q = dense_bshd(at(0x100000), seq, 4, 64);
+    result.k = dense_bshd(at(0x200000), seq, 2, 64);
+    result.q_out = dense_bshd(at(0x300000), seq, 4, 64);
+    result.k_out = dense_bshd(at(0x400000), seq, 2, 64);
+    return result;
+  }
+  static void* at(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
+
+  kernel::RopeParams params_of(std::size_t launch) const {
+    kernel::RopeParams params;
+    std::memcpy(&params, cuda.launches.at(launch).params.data(), sizeof params);
+    return params;
+  }
+
+  std::optional<Runtime> runtime;
+  std::optional<Rope> rope;
+};
+
+}  // namespace
+
+TEST_CASE("apply launches one kernel, with the grid and block of the call") {
+  RopeFixture f;
+  f.rope->apply(f.args(2, 100));
+  REQUIRE(f.cuda.launches.size() == 1);
+  const StubLaunch& launch = f.cuda.launches[0];
+  CHECK(launch.kernel == "ropejit_rope");
+  CHECK(launch.grid[0] == 25 + 13);  // 800 and 400 rows by 32
+  CHECK(launch.grid[1] == 1);
+  CHECK(launch.grid[2] == 1);
+  CHECK(launch.block[0] == 128);
+  CHECK(launch.block[1] == 1);
+  CHECK(launch.block[2] == 1);
+  CHECK(launch.stream == nullptr);
+  CHECK(text_of(f.runtime->stats()) == "disk_hits 2");
+}
+
+TEST_CASE("the kernel's one parameter holds the call, and frequencies that are on the device") {
+  RopeFixture f;
+  RopeArgs args = f.args(2, 100);
+  args.offset = -3;
+  f.rope->apply(args);
+  const kernel::RopeParams params = f.params_of(0);
+  CHECK(params.q.in == args.q.data);
+  CHECK(params.q.out == args.q_out.data);
+  CHECK(params.k.in == args.k.data);
+  CHECK(params.k.out == args.k_out.data);
+  CHECK(params.q.in_batch == args.q.stride_batch);
+  CHECK(params.k.out_seq == args.k_out.stride_seq);
+  CHECK(params.q.rows == 800);
+  CHECK(params.k.rows == 400);
+  CHECK(params.batch == 2);
+  CHECK(params.seq == 100);
+  CHECK(params.offset == -3);
+  CHECK(params.attention_factor == 1.0f);
+  const Frequencies frequencies = frequencies_of(f.spec);
+  CHECK(std::memcmp(params.turns, frequencies.turns.data(), 32 * sizeof(std::uint64_t)) == 0);
+  CHECK(static_cast<const void*>(params.turns) != frequencies.turns.data());
+}
+
+TEST_CASE("the launch goes to the stream of the call") {
+  RopeFixture f;
+  const auto device = f.device();
+  const Stream stream = device->create_stream();
+  f.rope->apply(f.args(1, 1), stream.get());
+  CHECK(f.cuda.launches.at(0).stream == stream.get());
+}
+
+TEST_CASE("apply is legal while its stream is captured, and again at every replay") {
+  RopeFixture f;
+  const auto device = f.device();
+  const Stream stream = device->create_stream();
+  const Graph graph = device->capture(stream.get(), [&] {
+    f.rope->apply(f.args(1, 1), stream.get());
+    RopeArgs unaligned = f.args(1, 1);
+    unaligned.q.data = f.at(0x100002);
+    f.rope->apply(unaligned, stream.get());
+  });
+  CHECK(graph.nodes() == 2);
+  CHECK(f.cuda.launches.empty());
+  graph.launch(stream.get());
+  graph.launch(stream.get());
+  CHECK(f.cuda.launches.size() == 4);
+}
+
+TEST_CASE("a call that breaks the alignment promise is counted, and takes the narrow kernel") {
+  RopeFixture f;
+  RopeArgs args = f.args(1, 100);
+  args.q.data = f.at(0x100002);
+  f.rope->apply(args);
+  CHECK(f.cuda.launches.at(0).grid[0] == 100 + 50);  // 400 and 200 rows by 4
+  CHECK(f.cuda.launches.at(0).block[0] == 128);
+  CHECK(f.runtime->stats().unaligned_calls == 1);
+  args = f.args(1, 100);
+  args.k_out.stride_seq += 1;
+  f.rope->apply(args);
+  CHECK(f.cuda.launches.at(1).grid[0] == 150);
+  CHECK(f.runtime->stats().unaligned_calls == 2);
+  f.rope->apply(f.args(1, 100));
+  CHECK(f.cuda.launches.at(2).grid[0] == 13 + 7);
+  CHECK(f.runtime->stats().unaligned_calls == 2);
+}
+
+TEST_CASE("zero tokens launch nothing") {
+  RopeFixture f;
+  f.rope->apply(f.args(1, 0));
+  f.rope->apply(f.args(0, 5));
+  f.rope->apply(RopeArgs{});
+  CHECK(f.cuda.launches.empty());
+  CHECK(f.cuda.calls["cuLaunchKernelEx"] == 0);
+}
+
+TEST_CASE("a bad argument is refused before anything is launched or counted") {
+  RopeFixture f;
+  RopeArgs args = f.args(1, 1);
+  args.q.data = f.at(0x100002);
+  args.k_out.data = nullptr;
+  CHECK(refusal([&] { f.rope->apply(args); }).starts_with("invalid_argument: k_out.data = null"));
+  CHECK(f.cuda.launches.empty());
+  CHECK(f.runtime->stats().unaligned_calls == 0);
+}
+
+TEST_CASE("a launch that fails is an error that names the call and the kernel") {
+  RopeFixture f;
+  constexpr int kInvalidValue = 1;
+  f.cuda.fail("cuLaunchKernelEx", kInvalidValue, 1);
+  CHECK(refusal([&] { f.rope->apply(f.args(1, 1)); })
+            .starts_with("driver: cuLaunchKernelEx for kernel ropejit_rope failed: "
+                         "CUDA_ERROR_INVALID_VALUE"));
+  CHECK(refusal([&] { f.rope->apply(f.args(1, 1)); }) == "accepted");
+}
+
+TEST_CASE("apply allocates nothing of its own, aligned or not, packed or not") {
+  StubFixture stub;
+  auto state = std::make_shared<Rope::State>();
+  state->spec = half_spec();
+  state->frequencies = frequencies_of(state->spec);
+  state->counters = std::make_shared<Counters>();
+  state->device = 0;
+  const auto device = stub.device();
+  const std::vector<RopeSpec> kernels = kernel_specs(state->spec);
+  const auto load = [&](const RopeSpec& spec) {
+    return RopeKernel{device->load(loadable(), "ropejit_rope"), launch_shape(spec, {}),
+                      spec.alignment};
+  };
+  state->wide = load(kernels[0]);
+  state->narrow = load(kernels[1]);
+  const Rope rope(state);
+
+  RopeArgs dense, packed;
+  dense.seq = packed.seq = 10;
+  dense.batch = packed.batch = 3;
+  dense.q = dense_bshd(reinterpret_cast<void*>(0x100000), 10, 4, 64);
+  dense.q_out = dense_bshd(reinterpret_cast<void*>(0x200002), 10, 4, 64);
+  packed.q = packed.q_out = {reinterpret_cast<void*>(0x100000), 5120, 512, 64, 1};
+  packed.k = packed.k_out = {reinterpret_cast<void*>(0x100200), 5120, 512, 64, 1};
+
+  stub.cuda.launches.reserve(100);
+  const auto counted = [](const auto& call) {
+    call();  // the stub's own first-time allocations
+    const std::uint64_t before = allocations;
+    call();
+    return allocations - before;
+  };
+  const char params[16] = {};
+  const std::uint64_t of_a_launch =
+      counted([&] { state->wide.kernel->launch(params, 1, 1, nullptr); });
+  CHECK(of_a_launch > 0);  // the stub's; counting works
+  CHECK(counted([&] { rope.apply(dense); }) == of_a_launch);
+  CHECK(counted([&] { rope.apply(packed); }) == of_a_launch);
+  CHECK(counted([&] { rope.apply(RopeArgs{}); }) == 0);
+}
+
+}  // namespace ropejit
