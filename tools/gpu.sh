@@ -3,7 +3,7 @@
 # model of tests/data/models/ on it, measures cold and warm start, runs part of the kernel matrix
 # under compute-sanitizer, and prints a short table last. docs/verification.md holds its results.
 #   bash tools/gpu.sh [--out DIR]     DIR: where the full logs go (default: build-gpu/logs)
-# Installs nothing; on a machine that cannot install xxhash.h, put it into .deps/include/.
+# COMMIT names the commit where there is no repository. Installs nothing; on a machine that cannot install xxhash.h, put it into .deps/include/.
 set -uo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit
 
@@ -23,7 +23,7 @@ step() {
   local name=$1 start=$SECONDS result
   shift
   if "$@" >"$logs/$name.log" 2>&1; then
-    result=$(grep -E 'passed|compiled|ERROR SUMMARY|cold|warm' "$logs/$name.log" | tail -n 2 | paste -sd ';')
+    result=$(grep -E ' passed, |tests passed|ERROR SUMMARY|cold|warm' "$logs/$name.log" | tail -n 2 | paste -sd ';')
   else
     result="FAILED: $(tail -n 3 "$logs/$name.log" | paste -sd ' ')"
     failed=1
@@ -32,7 +32,7 @@ step() {
 }
 
 build() {
-  local options=(-DCMAKE_BUILD_TYPE=Release)
+  local options=(-DCMAKE_BUILD_TYPE=Release -DROPEJIT_WERROR=OFF)
   [[ ! -f .deps/include/xxhash.h ]] || options+=("-DXXHASH_INCLUDE_DIR=$PWD/.deps/include")
   cmake -S . -B build-gpu -G Ninja "${options[@]}" && cmake --build build-gpu
 }
@@ -54,7 +54,7 @@ verify_models() {
 }
 
 step build build
-step gpu_tests ctest --test-dir build-gpu -L gpu --output-on-failure --no-tests=error
+step gpu_tests ctest --test-dir build-gpu -L gpu --verbose --no-tests=error
 step verify_models verify_models
 step start_timing build-gpu/ropejit verify --timing --model tests/data/models/llama-3-8b/config.json
 sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
@@ -64,6 +64,6 @@ step racecheck "$sanitizer" --tool racecheck --error-exitcode 1 \
   build-gpu/ropejit verify --model tests/data/models/phi-2/config.json
 
 printf '\n== %s, commit %s\n' "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader)" \
-  "$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)"
+  "$(git rev-parse --short=12 HEAD 2>/dev/null || echo "${COMMIT:-unknown}")"
 printf '%s\n' "${table[@]}"
 exit "$failed"
