@@ -76,6 +76,7 @@ void print_nvrtc(const NvrtcReport& nvrtc) {
     print_field("compiles for", fmt::format("{}", fmt::join(arch_names(nvrtc), " ")));
   } else {
     print_field("error", nvrtc.error);
+    return;  // it lists the places
   }
   std::string_view label = "looked in";
   for (const NvrtcReport::Place& place : nvrtc.places) {

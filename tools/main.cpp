@@ -30,12 +30,13 @@ namespace {
 
 constexpr const char* kFooter = "`ropejit VERB --help` has the options of a verb and examples.\n\n";
 
-/// A file opened while stdout is closed would become stdout, and get what is printed. What is
-/// opened here instead refuses to be written.
+/// A file opened while stdout is closed would become stdout, and get what is printed. What takes
+/// its place here refuses to be written, so that the loss shows; what is said on stderr is lost.
 void occupy_closed_streams() {
   for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
     if (::fcntl(stream, F_GETFD) == -1) {
-      [[maybe_unused]] const int lowest = ::open("/dev/null", O_RDONLY);
+      [[maybe_unused]] const int lowest =
+          ::open("/dev/null", stream == STDERR_FILENO ? O_WRONLY : O_RDONLY);
     }
   }
 }
@@ -51,6 +52,11 @@ std::string nearest_of(std::string_view text, const std::vector<std::string>& kn
   return std::string(nearest(text, views));
 }
 
+/// `cache: ` in messages about that verb; nothing for the tool itself.
+std::string prefix(const CLI::App& app) {
+  return app.get_parent() == nullptr ? "" : app.get_name() + ": ";
+}
+
 /// Follows the verbs at the start of the command line. Throws Failure for a word that is none, and
 /// where one is missing.
 void check_verbs(const CLI::App& app, std::span<char*> arguments) {
@@ -58,8 +64,7 @@ void check_verbs(const CLI::App& app, std::span<char*> arguments) {
   if (names.empty()) return;
   const std::vector<std::string_view> views(names.begin(), names.end());
   if (arguments.empty()) {
-    throw Failure(ExitCode::usage,
-                  fmt::format("{}: name a verb: {}", app.get_name(), join_or(views)));
+    throw Failure(ExitCode::usage, fmt::format("{}name a verb: {}", prefix(app), join_or(views)));
   }
   const std::string_view word = arguments.front();
   if (word.starts_with('-')) return;
@@ -67,8 +72,8 @@ void check_verbs(const CLI::App& app, std::span<char*> arguments) {
     if (verb->get_name() == word) return check_verbs(*verb, arguments.subspan(1));
   }
   throw Failure(ExitCode::usage,
-                fmt::format("{}: unknown verb {}: must be {}; nearest known: {}", app.get_name(),
-                            word, join_or(views), nearest(word, views)));
+                fmt::format("{}unknown verb {}: must be {}; nearest known: {}", prefix(app), word,
+                            join_or(views), nearest(word, views)));
 }
 
 /// The verb that the command line named.
@@ -91,9 +96,9 @@ Failure usage_failure(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App& verb = named_verb(app);
   const std::vector<std::string> extra = app.remaining(true);
   const bool is_extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !extra.empty();
-  return Failure(ExitCode::usage,
-                 fmt::format("{}: {}", verb.get_name(),
-                             is_extra ? unexpected(verb, extra.front()) : error.what()));
+  return Failure(
+      ExitCode::usage,
+      fmt::format("{}{}", prefix(verb), is_extra ? unexpected(verb, extra.front()) : error.what()));
 }
 
 ExitCode run(int argc, char** argv) {
@@ -128,6 +133,10 @@ ExitCode run_and_report(int argc, char** argv) {
   } catch (const Error& error) {
     print_note(error.what());
     return exit_code_of(error.code());
+  } catch (const std::system_error& error) {
+    const bool is_stdout = std::ferror(stdout) != 0;
+    print_note(is_stdout ? "cannot write to stdout: " + error.code().message() : error.what());
+    return ExitCode::environment;
   } catch (const std::exception& error) {
     print_note(error.what());
     return ExitCode::environment;
@@ -138,8 +147,9 @@ ExitCode run_and_report(int argc, char** argv) {
 ExitCode after_flush(ExitCode result) {
   errno = 0;
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return result;
+  if (result != ExitCode::ok) return result;  // and the reason has been said
   print_note(fmt::format("cannot write to stdout: {}", std::generic_category().message(errno)));
-  return result == ExitCode::ok ? ExitCode::environment : result;
+  return ExitCode::environment;
 }
 
 }  // namespace

@@ -15,6 +15,9 @@ namespace {
 /// Returns to the line's start and erases it.
 constexpr std::string_view kErase = "\r\033[K";
 
+/// To stderr, in one write. What stderr does not take is lost.
+void write(const std::string& text) { std::fputs(text.c_str(), stderr); }
+
 std::string_view name(PrewarmResult::Status status) {
   switch (status) {
     case PrewarmResult::Status::compiled:
@@ -60,19 +63,19 @@ Progress::Style Progress::style_here() {
 }
 
 Progress::~Progress() {
-  if (!bar_.empty()) std::fputs(kErase.data(), stderr);
+  if (!bar_.empty()) write(std::string(kErase));
 }
 
 void Progress::draw(std::string bar) {
   bar_ = std::move(bar);
-  fmt::print(stderr, "{}{}", kErase, bar_);
+  write(fmt::format("{}{}", kErase, bar_));
 }
 
 void Progress::write_above_bar(const std::string& line) {
   if (bar_.empty()) {
-    fmt::print(stderr, "ropejit: {}\n", line);
+    write(fmt::format("ropejit: {}\n", line));
   } else {
-    fmt::print(stderr, "{}ropejit: {}\n{}", kErase, line, bar_);
+    write(fmt::format("{}ropejit: {}\n{}", kErase, line, bar_));
   }
 }
 

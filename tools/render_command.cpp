@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -56,12 +57,13 @@ std::string file_name(const RopeSpec& kernel) {
 }
 
 void write_file(const fs::path& path, const std::string& text) {
+  errno = 0;
   std::ofstream file(path, std::ios::binary);
   file << text;
   file.close();
-  if (!file) {
-    throw Failure(ExitCode::environment, fmt::format("--out: cannot write {}", path.string()));
-  }
+  if (file) return;
+  throw Failure(ExitCode::environment, fmt::format("--out: cannot write {}: {}", path.string(),
+                                                   std::generic_category().message(errno)));
 }
 
 void write_all(const std::vector<RopeSpec>& kernels, const fs::path& folder) {

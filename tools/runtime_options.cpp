@@ -11,16 +11,17 @@ namespace ropejit {
 
 void add_cache_dir_option(CLI::App& verb, std::optional<std::string>& cache_dir) {
   verb.add_option("--cache-dir", cache_dir,
-                  "Folder of the kernel cache; default: $ROPEJIT_CACHE_DIR, else "
-                  "$XDG_CACHE_HOME/ropejit, else ~/.cache/ropejit")
+                  "Folder of the kernel cache; default: $ROPEJIT_CACHE_DIR,\n"
+                  "else $XDG_CACHE_HOME/ropejit, else ~/.cache/ropejit")
       ->type_name("DIR");
 }
 
 RuntimeOptions runtime_options(const std::optional<std::string>& cache_dir) {
   RuntimeOptions options = RuntimeOptions::from_environment();
   if (cache_dir) {
-    if (cache_dir->empty())
+    if (cache_dir->empty()) {
       throw Failure(ExitCode::usage, "--cache-dir = \"\": must name a folder");
+    }
     options.cache_dir = *cache_dir;
   }
   options.log = print_note;
@@ -37,6 +38,8 @@ RuntimeOptions runtime_options_with_folder(const std::optional<std::string>& cac
   return options;
 }
 
-void print_note(std::string_view line) { fmt::print(stderr, "ropejit: {}\n", line); }
+void print_note(std::string_view line) {
+  std::fputs(fmt::format("ropejit: {}\n", line).c_str(), stderr);  // one write: lines stay whole
+}
 
 }  // namespace ropejit

@@ -24,7 +24,7 @@ RuntimeOptions runtime_options(const std::optional<std::string>& cache_dir);
 /// nothing names one.
 RuntimeOptions runtime_options_with_folder(const std::optional<std::string>& cache_dir);
 
-/// Writes `ropejit: <line>` to stderr.
+/// Writes `ropejit: <line>` to stderr. A stderr that cannot be written is no reason to stop.
 void print_note(std::string_view line);
 
 }  // namespace ropejit
