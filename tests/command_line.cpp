@@ -75,8 +75,7 @@ void redirect(int stream, Stream kind, const std::string& file, const Terminal& 
       break;
     }
     case Stream::closed:
-      ::close(stream);
-      return;
+      return;  // not yet: the next file to be opened would take its place
   }
   if (target == -1 || ::dup2(target, stream) == -1) ::_exit(126);
 }
@@ -130,6 +129,8 @@ CommandResult CommandLine::run(const std::vector<std::string>& arguments) const 
     ::signal(SIGPIPE, SIG_DFL);
     redirect(STDOUT_FILENO, out, out_file, terminal);
     redirect(STDERR_FILENO, err, err_file, terminal);
+    if (out == Stream::closed) ::close(STDOUT_FILENO);
+    if (err == Stream::closed) ::close(STDERR_FILENO);
     ::execve(argv[0], argv.data(), envp.data());
     ::_exit(127);
   }
