@@ -67,6 +67,14 @@ PrewarmResult run(Builder& builder, const Job& job) {
   return result;
 }
 
+/// A device is looked up by its plain name, so a kernel built for another would never be found.
+void check_plain(const std::string& arch) {
+  if (arch.empty() || (arch.back() != 'a' && arch.back() != 'f')) return;
+  throw Error(ErrorCode::invalid_argument,
+              fmt::format("arch = {}: kernels are looked up by the plain architecture; use {}",
+                          arch, arch.substr(0, arch.size() - 1)));
+}
+
 void check_folder(const Builder& builder) {
   if (builder.cache() == nullptr) {
     throw Error(ErrorCode::invalid_argument, "cache_dir = \"\": pre-warming needs a cache folder");
@@ -114,7 +122,10 @@ std::vector<PrewarmResult> prewarm(Builder& builder, std::span<const RopeSpec> s
                 fmt::format("threads = {}: must be positive, or 0 for one per core", threads));
   }
   for (const RopeSpec& spec : specs) validate(spec);
-  for (const std::string& arch : archs) builder.compiler().check_arch(arch);
+  for (const std::string& arch : archs) {
+    builder.compiler().check_arch(arch);
+    check_plain(arch);
+  }
   check_folder(builder);
   const std::vector<Job> jobs = jobs_for(specs, archs);
   std::vector<PrewarmResult> results(jobs.size());

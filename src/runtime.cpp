@@ -22,6 +22,20 @@ std::string environment(const char* variable) {
   return value == nullptr ? std::string() : std::string(value);
 }
 
+/// The lines of a message as one, for the log.
+std::string one_line(std::string_view message) {
+  std::string line;
+  for (std::size_t i = 0; i < message.size(); ++i) {
+    if (message[i] != '\n') {
+      line += message[i];
+      continue;
+    }
+    line += "; ";
+    while (i + 1 < message.size() && message[i + 1] == ' ') ++i;
+  }
+  return line;
+}
+
 std::string default_cache_dir() {
   if (const std::string own = environment("ROPEJIT_CACHE_DIR"); !own.empty()) return own;
   if (const std::string xdg = environment("XDG_CACHE_HOME"); !xdg.empty()) return xdg + "/ropejit";
@@ -133,6 +147,10 @@ Runtime& Runtime::operator=(Runtime&&) noexcept = default;
 Rope Runtime::rope(const RopeSpec& spec, const Frequencies& frequencies, int device) {
   validate(spec);
   validate(spec, frequencies);
+  if (device < kCpuDevice) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("device = {}: must be an ordinal from 0, or kCpuDevice (-1)", device));
+  }
   std::shared_ptr<const Device> opened;
   if (device != kCpuDevice) {
     try {
@@ -140,7 +158,7 @@ Rope Runtime::rope(const RopeSpec& spec, const Frequencies& frequencies, int dev
     } catch (const Error& error) {
       if (!state_->options.cpu_fallback || error.code() != ErrorCode::driver) throw;
       if (state_->options.log) {
-        state_->options.log(fmt::format("no usable GPU, computing on the CPU: {}", error.what()));
+        state_->options.log("no usable GPU, computing on the CPU: " + one_line(error.what()));
       }
     }
   }

@@ -117,6 +117,7 @@ TEST_CASE("the kernel's one parameter holds the call, and frequencies that are o
   const Frequencies frequencies = frequencies_of(f.spec);
   CHECK(std::memcmp(params.turns, frequencies.turns.data(), 32 * sizeof(std::uint64_t)) == 0);
   CHECK(static_cast<const void*>(params.turns) != frequencies.turns.data());
+  CHECK(f.cuda.calls["cuCtxSynchronize"] == 1);  // the copy is waited for, once, in rope()
 }
 
 TEST_CASE("the launch goes to the stream of the call") {

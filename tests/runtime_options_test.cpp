@@ -31,9 +31,6 @@ TEST_CASE("a bad spec, bad frequencies or a device that is not there is refused 
   CHECK(refusal([&] {
           runtime.rope(f.spec, frequencies_of(f.spec), 1);
         }).starts_with("invalid_argument: device: 1"));
-  CHECK(refusal([&] {
-          runtime.rope(f.spec, frequencies_of(f.spec), -2);
-        }).starts_with("invalid_argument: device: -2"));
 }
 
 TEST_CASE("without libcuda, and without a device, rope() is an error that says so") {
@@ -67,7 +64,16 @@ TEST_CASE("with the fallback, a machine without driver or device gets a Rope on 
   REQUIRE(f.log.lines().size() == 1);
   CHECK(f.log.lines()[0].starts_with("no usable GPU, computing on the CPU: "));
   CHECK(contains(f.log.lines()[0], reason));
+  CHECK(!contains(f.log.lines()[0], "\n"));
   CHECK(text_of(runtime.stats()).empty());
+}
+
+TEST_CASE("a device below the CPU's number is refused before anything is opened") {
+  RuntimeFixture f;
+  Runtime runtime(f.options);
+  CHECK(refusal([&] { runtime.rope(small_spec(), default_frequencies(64, 1e4L), -2); }) ==
+        "invalid_argument: device = -2: must be an ordinal from 0, or kCpuDevice (-1)");
+  CHECK(f.cuda.calls.empty());
 }
 
 TEST_CASE("the fallback is for missing devices only: another ordinal is still an error") {

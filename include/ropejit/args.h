@@ -46,10 +46,10 @@ struct CosSinTable {
 /// stream has finished. Rotating in place means q_out == q; any other overlap of an output with a
 /// tensor of the call is refused.
 struct RopeArgs {
-  Tensor q;  ///< absent (data == nullptr) together with q_out: only k is rotated
-  Tensor q_out;
-  Tensor k;  ///< absent together with k_out: only q is rotated
-  Tensor k_out;
+  Tensor q{};  ///< absent (data == nullptr) together with q_out: only k is rotated
+  Tensor q_out{};
+  Tensor k{};  ///< absent together with k_out: only q is rotated
+  Tensor k_out{};
   /// Sequences, and tokens in each. 0 in either: nothing is launched. With PositionMode::ragged,
   /// `batch` sequences share `seq` flat tokens and stride_batch is ignored.
   std::int64_t batch = 1;
@@ -61,12 +61,12 @@ struct RopeArgs {
   const void* positions = nullptr;
   /// token_ids: elements between the ids of one sequence and of the next; 0 shares one row of ids.
   /// Absent: seq.
-  std::optional<std::int64_t> position_stride_batch;
+  std::optional<std::int64_t> position_stride_batch{};
   /// ragged: [batch + 1] on the device, ascending. Tokens outside [cu_seqlens[0],
   /// cu_seqlens[batch]) belong to no sequence and are neither read nor written.
   const void* cu_seqlens = nullptr;
 
-  CosSinTable table;  ///< AngleSource::table
+  CosSinTable table{};  ///< AngleSource::table
 };
 
 }  // namespace ropejit
