@@ -53,6 +53,7 @@ TEST_CASE("each entry is a line with key, kernel, architecture, compiler and siz
     CHECK(contains(line, "  sm_90  NVRTC 1"));
     CHECK(line.ends_with(fmt::format(" {} bytes", fs::file_size(file))));
     CHECK(line.size() == lines.front().size());
+    CHECK(line.find("  sm_90  ") == lines.front().find("  sm_90  "));
   }
 }
 

@@ -216,16 +216,20 @@ TEST_CASE("a reader that leaves ends the tool without a word") {
   CHECK(result.err.empty());
 }
 
-TEST_CASE("a closed stdout never becomes a cache entry") {
+TEST_CASE("help that cannot be written is a failure as well") {
+  CommandLine cli;
+  cli.out = Stream::full_device;
+  const CommandResult result = cli.run({"--help"});
+  CHECK(result.exit_code == 3);
+  CHECK(result.err == "ropejit: cannot write to stdout\n");
+}
+
+TEST_CASE("a closed stdout is not left for the next file that is opened") {
   CommandLine cli;
   cli.out = Stream::closed;
-  const std::vector<std::string> prewarm = {"prewarm", "--arch", "sm_90", "--spec",
-                                            cli.spec(kSmallSpec)};
-  CHECK(cli.run(prewarm).exit_code == 3);
-  cli.out = Stream::captured;
-  const CommandResult checked = cli.run({"cache", "verify"});
-  CHECK(checked.exit_code == 0);
-  CHECK(checked.out != "checked 0, damaged 0\n");
+  // Its place holds an empty file: no spec, but not missing either.
+  const std::string error = refused(cli, {"render", "--spec", "/proc/self/fd/1"});
+  CHECK(contains(error, "/proc/self/fd/1: malformed JSON"));
 }
 
 TEST_CASE("a closed stderr changes no exit code") {

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -62,6 +63,22 @@ TEST_CASE("on a terminal one line is redrawn and goes at the end") {
   CHECK(contains(result.err, "\r\033[K[==============================] 2/2  sm_90  d16"));
   CHECK(result.err.ends_with("\r\033[K"));
   CHECK_FALSE(contains(result.err, "\n"));
+}
+
+TEST_CASE("the line that is redrawn never fills the terminal's last column") {
+  CommandLine cli;
+  cli.err = Stream::terminal;  // it does not say how wide it is: 80 columns
+  cli.set("TERM", "xterm");
+  const std::string shown = cli.run(prewarm(cli, {"--arch", "sm_90"})).err;
+  const std::string erase = "\r\033[K";
+  std::size_t longest = 0;
+  for (std::size_t start = erase.size(); start < shown.size();) {
+    const std::size_t end = shown.find(erase, start);
+    REQUIRE(end != std::string::npos);
+    longest = std::max(longest, end - start);
+    start = end + erase.size();
+  }
+  CHECK(longest == 79);
 }
 
 TEST_CASE("a terminal that cannot redraw gets plain lines") {

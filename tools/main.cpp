@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <span>
@@ -145,10 +144,9 @@ ExitCode run_and_report(int argc, char** argv) {
 
 /// Results that nobody got are no success.
 ExitCode after_flush(ExitCode result) {
-  errno = 0;
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return result;
   if (result != ExitCode::ok) return result;  // and the reason has been said
-  print_note(fmt::format("cannot write to stdout: {}", std::generic_category().message(errno)));
+  print_note("cannot write to stdout");
   return ExitCode::environment;
 }
 
