@@ -27,6 +27,12 @@ TEST_CASE("on the CPU every case of a sound kernel passes, with a line each") {
   CHECK(result.out.starts_with("d16 r16 bfloat16 sequential q2 kv1 offset exact forward a16  ("));
 }
 
+TEST_CASE("a spec that is named twice is verified once") {
+  const CommandLine cli;
+  const CommandResult result = cli.run(verify(cli, {"--spec", cli.spec(kSmallSpec), "--cpu"}));
+  CHECK(last_line(result.out) == "16 passed, 0 failed");
+}
+
 TEST_CASE("a device that computes nothing fails every case with tokens") {
   CommandLine cli;
   cli.set("ROPEJIT_CUDA", ROPEJIT_STUB_CUDA);
