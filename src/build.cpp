@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "ropejit/error.h"
-#include "src/source.h"
 
 namespace ropejit {
 
@@ -41,7 +40,7 @@ bool Builder::compiler_opened() const {
 }
 
 Key Builder::key_of(const BuildRequest& request) {
-  return make_key(render(request.kernel_spec, request.config).text, compile_options(),
+  return make_key(render(request.kernel_spec, request.config, request.body).text, compile_options(),
                   request.arch);
 }
 
@@ -93,7 +92,7 @@ Bytes Builder::compile(const BuildRequest& request, const Key& key, const std::s
 }
 
 BuiltCubin Builder::build(const BuildRequest& request, Reuse reuse) {
-  const Source source = render(request.kernel_spec, request.config);
+  const Source source = render(request.kernel_spec, request.config, request.body);
   const Key key = make_key(source.text, compile_options(), request.arch);
   if (auto entry = look_up(key, reuse)) return {key, std::move(entry->cubin), false};
   return {key, compile(request, key, source.text), true};

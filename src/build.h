@@ -12,6 +12,7 @@
 #include "ropejit/spec.h"
 #include "src/compiler.h"
 #include "src/counters.h"
+#include "src/source.h"
 
 namespace ropejit {
 
@@ -20,6 +21,7 @@ struct BuildRequest {
   RopeSpec kernel_spec;  ///< one of kernel_specs()
   LaunchConfig config;
   std::string arch;
+  Body body = Body::rotate;
 };
 
 /// What a lookup in the cache folder may return.

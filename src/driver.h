@@ -104,8 +104,9 @@ class Kernel {
 
   /// cuLaunchKernelEx with one parameter, `params`, of the size that the kernel was compiled for.
   /// No allocation, no lock. Throws Error(driver) that names the kernel. Legal during stream
-  /// capture.
-  void launch(const void* params, unsigned grid, unsigned block, CUstream_st* stream) const;
+  /// capture. `dependent`: with programmatic stream serialization, where the device has it (sm_90).
+  void launch(const void* params, unsigned grid, unsigned block, CUstream_st* stream,
+              bool dependent = false) const;
 
   const Device& device() const noexcept { return *device_; }
   int registers() const noexcept { return registers_; }

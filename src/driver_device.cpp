@@ -174,7 +174,8 @@ Kernel::~Kernel() {
   release(api, device_->context_, api.library_unload, static_cast<CUlibrary>(library_));
 }
 
-void Kernel::launch(const void* params, unsigned grid, unsigned block, CUstream_st* stream) const {
+void Kernel::launch(const void* params, unsigned grid, unsigned block, CUstream_st* stream,
+                    bool dependent) const {
   const Driver::Api& api = device_->driver_->api();
   const CurrentContext current(api, device_->context_);
   CUlaunchConfig config{};
@@ -183,6 +184,13 @@ void Kernel::launch(const void* params, unsigned grid, unsigned block, CUstream_
   config.blockDimX = block;
   config.blockDimY = config.blockDimZ = 1;
   config.hStream = stream;
+  CUlaunchAttribute attribute{};
+  if (dependent && device_->info_.major >= 9) {
+    attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    attribute.value.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+  }
   void* arguments[] = {const_cast<void*>(params)};  // CUDA reads it, though its type says else
   api.call_for(name_, api.launch_kernel_ex, &config, static_cast<CUfunction>(function_), arguments,
                nullptr);

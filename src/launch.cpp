@@ -11,6 +11,8 @@
 namespace ropejit {
 namespace {
 
+constexpr std::uint64_t kMostBlocks = 0x7fffffff;
+
 /// Multiplier and shift of kernel::Divisor for a divisor of 1 to 2^31.
 kernel::Divisor divisor(std::uint64_t d) {
   const auto shift = static_cast<unsigned>(std::bit_width(d - 1));
@@ -18,8 +20,8 @@ kernel::Divisor divisor(std::uint64_t d) {
   return {static_cast<unsigned>((excess << 32) / d + 1), shift};
 }
 
-kernel::RopeTensor plan_tensor(const Tensor& in, const Tensor& out, std::int64_t rows,
-                               const LaunchShape& shape) {
+kernel::RopeTensor plan_tensor(const Tensor& in, const Tensor& out, std::int64_t tokens,
+                               unsigned groups, const LaunchShape& shape) {
   kernel::RopeTensor tensor{};
   if (in.data == nullptr) return tensor;
   tensor.in = in.data;
@@ -30,23 +32,15 @@ kernel::RopeTensor plan_tensor(const Tensor& in, const Tensor& out, std::int64_t
   tensor.out_batch = out.stride_batch;
   tensor.out_seq = out.stride_seq;
   tensor.out_head = out.stride_head;
-  tensor.rows = static_cast<unsigned long long>(rows);
-  const std::int64_t block_rows =
-      in.data == out.data ? shape.block_rows_in_place : shape.block_rows;
-  const std::int64_t blocks = (rows + block_rows - 1) / block_rows;
-  if (blocks > 0x7fffffff) {
+  const unsigned slots = in.data == out.data ? shape.slots_in_place : shape.slots;
+  tensor.slots = static_cast<unsigned long long>(tokens) * groups * slots;
+  const std::uint64_t blocks = (tensor.slots + shape.block_slots - 1) / shape.block_slots;
+  if (blocks > kMostBlocks) {
     throw Error(ErrorCode::unsupported,
-                fmt::format("{} rows (tokens x heads) need {} blocks; a grid has at most 2^31 - 1",
-                            rows, blocks));
+                fmt::format("{} tokens need {} blocks; a grid has at most 2^31 - 1", tokens, blocks));
   }
   tensor.blocks = static_cast<unsigned>(blocks);
   return tensor;
-}
-
-unsigned block_threads(const Tensor& in, const Tensor& out, const LaunchShape& shape) {
-  if (in.data == nullptr) return 0;
-  return in.data == out.data ? shape.block_rows_in_place * shape.row_threads_in_place
-                             : shape.block_rows * shape.row_threads;
 }
 
 bool table_is_aligned(const CosSinTable& table) {
@@ -80,11 +74,19 @@ bool aligned_to(const RopeSpec& spec, const RopeArgs& args, int alignment) noexc
 }
 
 LaunchShape launch_shape(const RopeSpec& kernel_spec, const LaunchConfig& config) {
-  const Geometry rows = geometry(kernel_spec);
-  const int all = rows.rotary_threads + rows.pass_threads;
-  return {static_cast<unsigned>(all), static_cast<unsigned>(rows.rotary_threads),
-          kernel::rows_per_block(config.block_threads, all),
-          kernel::rows_per_block(config.block_threads, rows.rotary_threads)};
+  const Geometry shape = geometry(kernel_spec, config);
+  const auto groups = [&](int heads) {
+    const int group = std::min(shape.heads_per_thread, heads);
+    return static_cast<unsigned>((heads + group - 1) / group);
+  };
+  LaunchShape launch{};
+  launch.block_threads = static_cast<unsigned>(config.block_threads);
+  launch.block_slots = launch.block_threads / static_cast<unsigned>(shape.lanes_per_slot());
+  launch.slots = static_cast<unsigned>(shape.rotary_slots + shape.pass_slots);
+  launch.slots_in_place = static_cast<unsigned>(shape.rotary_slots);
+  launch.q_groups = groups(kernel_spec.q_heads);
+  launch.kv_groups = groups(kernel_spec.kv_heads);
+  return launch;
 }
 
 Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArgs& args,
@@ -94,8 +96,8 @@ Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArg
   const std::int64_t tokens = ragged ? args.seq : args.batch * args.seq;
   Launch launch{};
   kernel::RopeParams& params = launch.params;
-  params.q = plan_tensor(args.q, args.q_out, tokens * spec.q_heads, shape);
-  params.k = plan_tensor(args.k, args.k_out, tokens * spec.kv_heads, shape);
+  params.q = plan_tensor(args.q, args.q_out, tokens, shape.q_groups, shape);
+  params.k = plan_tensor(args.k, args.k_out, tokens, shape.kv_groups, shape);
   params.turns = reinterpret_cast<const unsigned long long*>(turns);
   params.cos = args.table.cos;
   params.sin = args.table.sin;
@@ -109,18 +111,18 @@ Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArg
   params.batch = static_cast<unsigned long long>(args.batch);
   params.seq = static_cast<unsigned long long>(args.seq);
   params.attention_factor = attention_factor;
+  params.early_positions = args.early_positions ? 1 : 0;
   constexpr unsigned long long kNarrow = 1ull << 31;
-  params.wide = params.q.rows >= kNarrow || params.k.rows >= kNarrow ? 1 : 0;
-  if (params.wide == 0) params.seq_divisor = divisor(params.seq);
+  params.wide = params.q.slots >= kNarrow || params.k.slots >= kNarrow ? 1 : 0;
+  if (args.batch > 1 && params.wide == 0) params.seq_divisor = divisor(params.seq);
 
-  const std::int64_t blocks = std::int64_t{params.q.blocks} + params.k.blocks;
-  if (blocks > 0x7fffffff) {
+  const std::uint64_t blocks = std::uint64_t{params.q.blocks} + params.k.blocks;
+  if (blocks > kMostBlocks) {
     throw Error(ErrorCode::unsupported,
                 fmt::format("{} blocks; a grid has at most 2^31 - 1", blocks));
   }
   launch.grid = static_cast<unsigned>(blocks);
-  launch.block =
-      std::max(block_threads(args.q, args.q_out, shape), block_threads(args.k, args.k_out, shape));
+  launch.block = shape.block_threads;
   return launch;
 }
 

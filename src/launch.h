@@ -28,12 +28,14 @@ struct Launch {
   unsigned block;
 };
 
-/// Threads per row and rows per block of one kernel; computed once, so that a call need not.
+/// What a call need not compute again for one kernel and config.
 struct LaunchShape {
-  unsigned row_threads;  ///< out of place
-  unsigned row_threads_in_place;
-  unsigned block_rows;
-  unsigned block_rows_in_place;
+  unsigned block_threads;
+  unsigned block_slots;     ///< see Geometry
+  unsigned slots;           ///< of a group of heads, out of place
+  unsigned slots_in_place;
+  unsigned q_groups;        ///< of heads, per token
+  unsigned kv_groups;
 };
 LaunchShape launch_shape(const RopeSpec& kernel_spec, const LaunchConfig& config);
 

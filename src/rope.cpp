@@ -5,6 +5,14 @@
 #include "ropejit/reference.h"
 
 namespace ropejit {
+namespace {
+
+std::size_t bucket_of(const RopeSpec& spec, const RopeArgs& args) {
+  const std::int64_t sequences = spec.positions == PositionMode::ragged ? 1 : args.batch;
+  return static_cast<std::size_t>(token_bucket(sequences * args.seq));
+}
+
+}  // namespace
 
 Rope::Rope(std::shared_ptr<const State> state) : state_(std::move(state)) {}
 
@@ -19,13 +27,13 @@ void Rope::apply(const RopeArgs& args, CUstream_st* stream) const {
   }
   check_args(state.spec, args);
   if (no_tokens(args)) return;
-  const bool aligned = aligned_to(state.spec, args, state.wide.alignment);
+  const bool aligned = aligned_to(state.spec, args, state.alignment);
   if (!aligned) count(state.counters->unaligned_calls);
-  const RopeKernel& chosen = aligned ? state.wide : state.narrow;
+  const RopeKernel& chosen = aligned ? state.wide[bucket_of(state.spec, args)] : state.narrow;
   const Launch launch = plan_launch(state.spec, chosen.shape, args,
                                     static_cast<const std::uint64_t*>(state.turns.data()),
                                     state.frequencies.attention_factor);
-  chosen.kernel->launch(&launch.params, launch.grid, launch.block, stream);
+  chosen.kernel->launch(&launch.params, launch.grid, launch.block, stream, args.dependent_launch);
 }
 
 }  // namespace ropejit

@@ -1,12 +1,14 @@
 #ifndef ROPEJIT_SRC_ROPE_H_
 #define ROPEJIT_SRC_ROPE_H_
 
+#include <array>
 #include <memory>
 
 #include "ropejit/runtime.h"
 #include "src/counters.h"
 #include "src/driver.h"
 #include "src/launch.h"
+#include "src/token_bucket.h"
 
 namespace ropejit {
 
@@ -14,7 +16,6 @@ namespace ropejit {
 struct RopeKernel {
   std::shared_ptr<const Kernel> kernel;
   LaunchShape shape{};
-  int alignment = 0;  ///< bytes that it assumes
 };
 
 struct Rope::State {
@@ -24,8 +25,11 @@ struct Rope::State {
   std::shared_ptr<Counters> counters;
   // All below: absent on kCpuDevice.
   DeviceBuffer turns;
-  RopeKernel wide;    ///< for calls that keep the spec's alignment promise
-  RopeKernel narrow;  ///< for all others; the same kernel where the promise is one element
+  int alignment = 0;  ///< bytes that the wide kernels assume
+  /// By token_bucket(), for calls that keep the spec's alignment promise. Buckets with one kernel
+  /// share it.
+  std::array<RopeKernel, kTokenBuckets> wide;
+  RopeKernel narrow;  ///< for all others; may be one of the wide ones
 };
 
 }  // namespace ropejit

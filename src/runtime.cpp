@@ -62,11 +62,13 @@ struct Runtime::State {
                 *counters) {}
 
   std::shared_ptr<const Device> open_device(int ordinal);
-  RopeKernel load(const RopeSpec& kernel_spec, const std::shared_ptr<const Device>& device);
+  RopeKernel load(const RopeSpec& kernel_spec, const LaunchConfig& config,
+                  const std::shared_ptr<const Device>& device);
   std::shared_ptr<const Kernel> load_bytes(const BuildRequest& request,
                                            const std::shared_ptr<const Device>& device);
   Rope rope_on_gpu(const RopeSpec& spec, const Frequencies& frequencies,
-                   const std::shared_ptr<const Device>& device);
+                   const std::shared_ptr<const Device>& device,
+                   const std::optional<LaunchConfig>& config);
 
   const RuntimeOptions options;
   // Shared with the Ropes, which may outlive the Runtime.
@@ -108,26 +110,28 @@ std::shared_ptr<const Kernel> Runtime::State::load_bytes(
   return device->load(builder.build(request, Reuse::nothing).cubin, "ropejit_rope");
 }
 
-RopeKernel Runtime::State::load(const RopeSpec& kernel_spec,
+RopeKernel Runtime::State::load(const RopeSpec& kernel_spec, const LaunchConfig& config,
                                 const std::shared_ptr<const Device>& device) {
-  const BuildRequest request{kernel_spec, LaunchConfig{}, device->info().arch()};
+  const BuildRequest request{kernel_spec, config, device->info().arch()};
   const std::string name =
       fmt::format("{} {}", device->info().ordinal, Builder::key_of(request).hex());
   auto [kernel, made] = kernels.get(name, [&] { return load_bytes(request, device); });
   if (!made) count(counters->memory_hits);
-  return {std::move(kernel), launch_shape(kernel_spec, request.config), kernel_spec.alignment};
+  return {std::move(kernel), launch_shape(kernel_spec, config)};
 }
 
 Rope Runtime::State::rope_on_gpu(const RopeSpec& spec, const Frequencies& frequencies,
-                                 const std::shared_ptr<const Device>& device) {
+                                 const std::shared_ptr<const Device>& device,
+                                 const std::optional<LaunchConfig>& config) {
   auto state = std::make_shared<Rope::State>();
   state->spec = spec;
   state->frequencies = frequencies;
   state->device = device->info().ordinal;
   state->counters = counters;
   const std::vector<RopeSpec> needed = kernel_specs(spec);
-  state->wide = load(needed.front(), device);
-  state->narrow = needed.size() == 1 ? state->wide : load(needed.back(), device);
+  state->alignment = needed.front().alignment;
+  RopeKernels kernels = ...;
+  state->narrow = load(needed.back(), narrow_config(), device);
   const std::size_t bytes = frequencies.turns.size() * sizeof(std::uint64_t);
   state->turns = device->allocate(bytes);
   if (bytes != 0) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <initializer_list>
 #include <iterator>
 #include <set>
@@ -15,17 +16,17 @@
 namespace ropejit {
 namespace {
 
-/// The largest power of two up to 16 that divides every one of `sizes`.
-int common_power_of_two(std::initializer_list<int> sizes) {
-  int power = 16;
+/// The largest power of two up to `most` that divides every one of `sizes`.
+int common_power_of_two(int most, std::initializer_list<int> sizes) {
+  int power = most;
   for (const int size : sizes) {
     while (size % power != 0) power /= 2;
   }
   return power;
 }
 
-std::string config_header(const RopeSpec& spec, const LaunchConfig& config) {
-  const Geometry shape = geometry(spec);
+std::string config_header(const RopeSpec& spec, const LaunchConfig& config, Body body) {
+  const Geometry shape = geometry(spec, config);
   return fmt::format(
       R"(#include "names.cuh"
 constexpr Dtype kDtype = Dtype::{};
@@ -40,11 +41,15 @@ constexpr int kQHeads = {};
 constexpr int kKvHeads = {};
 constexpr int kRotaryBytes = {};
 constexpr int kPassBytes = {};
-constexpr int kBlockThreads = {};
+constexpr Pairing kPairing = Pairing::{};
+constexpr int kHeadsPerThread = {};
+constexpr int kMostBlockThreads = {};
+constexpr bool kRotate = {};
 )",
       name(spec.dtype), name(spec.layout), name(spec.positions), size_of(spec.index_type),
       name(spec.angles), name(spec.direction), spec.head_dim, spec.rotary(), spec.q_heads,
-      spec.kv_heads, shape.rotary_bytes, shape.pass_bytes, config.block_threads);
+      spec.kv_heads, shape.rotary_bytes, shape.pass_bytes, name(shape.pairing),
+      shape.heads_per_thread, kMostBlockThreads, body == Body::rotate);
 }
 
 std::string_view template_text(std::string_view name) {
@@ -99,23 +104,35 @@ class Flattener {
 
 }  // namespace
 
-Geometry geometry(const RopeSpec& spec) {
+Geometry geometry(const RopeSpec& spec, const LaunchConfig& config) {
   const int element = static_cast<int>(size_of(spec.dtype));
   const int alignment = effective_alignment(spec);
-  const int run = spec.layout == Layout::interleaved ? spec.rotary() : spec.rotary() / 2;
+  const bool interleaved = spec.layout == Layout::interleaved;
+  const int run = interleaved ? spec.rotary() : spec.rotary() / 2;
   const int pass = spec.head_dim - spec.rotary();
   Geometry shape{};
-  shape.rotary_bytes = common_power_of_two({alignment, run * element});
-  shape.pass_bytes = common_power_of_two({alignment, spec.rotary() * element, pass * element});
+  shape.rotary_bytes = common_power_of_two(config.access_bytes, {alignment, run * element});
+  shape.pass_bytes = common_power_of_two(16, {alignment, spec.rotary() * element, pass * element});
   const int access = shape.rotary_bytes / element;
-  shape.rotary_threads = run / (spec.layout == Layout::interleaved ? std::max(access, 2) : access);
-  shape.pass_threads = pass * element / shape.pass_bytes;
+  // Lanes that exchange take half of each other's access.
+  shape.pairing = interleaved || access < 2 ? Pairing::registers : config.pairing;
+  const auto most_heads = static_cast<unsigned>(std::max(spec.q_heads, spec.kv_heads));
+  shape.heads_per_thread = std::min(config.heads_per_thread, static_cast<int>(std::bit_ceil(most_heads)));
+  shape.rotary_slots = run / (interleaved ? std::max(access, 2) : access);
+  const int pass_accesses = pass * element / shape.pass_bytes;
+  shape.pass_slots = (pass_accesses + shape.lanes_per_slot() - 1) / shape.lanes_per_slot();
   return shape;
+}
+
+LaunchConfig effective_config(const RopeSpec& spec, const LaunchConfig& config) {
+  const Geometry shape = geometry(spec, config);
+  return {config.block_threads, std::max(shape.rotary_bytes, 4), shape.pairing,
+          shape.heads_per_thread};
 }
 
 int effective_alignment(const RopeSpec& spec) {
   return common_power_of_two(
-      {spec.alignment, spec.head_dim * static_cast<int>(size_of(spec.dtype))});
+      32, {spec.alignment, spec.head_dim * static_cast<int>(size_of(spec.dtype))});
 }
 
 std::vector<RopeSpec> kernel_specs(const RopeSpec& spec) {
@@ -129,10 +146,10 @@ std::vector<RopeSpec> kernel_specs(const RopeSpec& spec) {
   return {wide, narrow};
 }
 
-Source render(const RopeSpec& kernel_spec, const LaunchConfig& config) {
+Source render(const RopeSpec& kernel_spec, const LaunchConfig& config, Body body) {
   validate(kernel_spec);
   validate(config);
-  Flattener flattener(config_header(kernel_spec, config));
+  Flattener flattener(config_header(kernel_spec, config, body));
   flattener.add("rope.cu");
   return {std::move(flattener).take(), "rope.cu", "ropejit_rope"};
 }

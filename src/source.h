@@ -9,14 +9,23 @@
 
 namespace ropejit {
 
-/// How a row (one head of one token) is divided among threads. Follows from the spec alone.
+/// How the heads of a token are divided among threads. A slot is what one thread does to a group of
+/// `heads_per_thread` heads, or, with Pairing::exchange, what two lanes of a warp do.
 struct Geometry {
-  int rotary_bytes;    ///< of one access to the rotary part: a power of two from one element to 16
-  int pass_bytes;      ///< likewise for the part that passes through
-  int rotary_threads;  ///< per row
-  int pass_threads;    ///< per row; 0 when all of the head rotates
+  Pairing pairing;
+  int heads_per_thread;
+  int rotary_bytes;  ///< of one access to the rotary part: a power of two, from one element up
+  int pass_bytes;    ///< likewise for the part that passes through, at most 16
+  int rotary_slots;  ///< per group of heads
+  int pass_slots;    ///< per group of heads; 0 when all of the head rotates
+
+  int lanes_per_slot() const noexcept { return pairing == Pairing::exchange ? 2 : 1; }
 };
-Geometry geometry(const RopeSpec& spec);
+Geometry geometry(const RopeSpec& spec, const LaunchConfig& config);
+
+/// `config` with what has no effect on kernels for `spec` at its canonical value: two configs give
+/// the same kernel if and only if these are equal but for block_threads.
+LaunchConfig effective_config(const RopeSpec& spec, const LaunchConfig& config);
 
 /// The alignment that kernels for `spec` assume: the largest power of two that divides
 /// spec.alignment and a head's bytes, since a dense tensor's strides are multiples of those.
@@ -34,7 +43,10 @@ struct Source {
   std::string name;         ///< for messages: `rope.cu`
   std::string entry_point;  ///< the kernel's name
 };
-Source render(const RopeSpec& kernel_spec, const LaunchConfig& config);
+/// What a kernel does to what it reads. `copy` is the rotation-free twin of a kernel, which moves the
+/// same bytes by the same accesses: what the rotation costs is measured against it.
+enum class Body { rotate, copy };
+Source render(const RopeSpec& kernel_spec, const LaunchConfig& config, Body body = Body::rotate);
 
 /// The NVRTC options that every kernel is compiled with, the architecture apart.
 const std::vector<std::string>& compile_options();

@@ -52,14 +52,25 @@ ROPE_DEVICE void cos_sin(i32 phase, float& cosine, float& sine) {
   accurate_cos_sin(phase, cosine, sine);
 }
 
+// What the angles of `kCount` consecutive pairs come from, apart from the position: frequencies,
+// which no kernel ahead writes, so they are loaded first of all. A table is read by position.
 template <int kCount>
-ROPE_DEVICE void exact_angles(CosSin<kCount>& out, const RopeParams& p, i64 position,
-                              int first_pair) {
-  Values<u64, kCount> turns;
-  load<kWidestAccess<kCount * 8>>(turns, p.turns + first_pair);
+struct AngleInput {
+  Values<u64, kAngles == AngleSource::exact ? kCount : 1> turns;
+};
+
+template <int kCount>
+ROPE_DEVICE void load_angle_input(AngleInput<kCount>& to, const RopeParams& p, int first_pair) {
+  if constexpr (kAngles == AngleSource::exact) {
+    load<kWidestAccess<kCount * 8>>(to.turns, p.turns + first_pair);
+  }
+}
+
+template <int kCount>
+ROPE_DEVICE void exact_angles(CosSin<kCount>& out, const AngleInput<kCount>& from, i64 position) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
-    cos_sin(phase_of(position, turns.value[i]), out.cos[i], out.sin[i]);
+    cos_sin(phase_of(position, from.turns.value[i]), out.cos[i], out.sin[i]);
   }
 }
 
@@ -93,10 +104,11 @@ ROPE_DEVICE void table_angles(CosSin<kCount>& out, const RopeParams& p, i64 posi
 }
 
 template <int kCount>
-ROPE_DEVICE CosSin<kCount> angles_of(const RopeParams& p, i64 position, int first_pair) {
+ROPE_DEVICE CosSin<kCount> angles_of(const RopeParams& p, const AngleInput<kCount>& from,
+                                     i64 position, int first_pair) {
   CosSin<kCount> out;
   if constexpr (kAngles == AngleSource::exact) {
-    exact_angles(out, p, position, first_pair);
+    exact_angles(out, from, position);
   } else {
     table_angles(out, p, position, first_pair);
   }

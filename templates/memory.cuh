@@ -26,9 +26,17 @@ struct Access<16> {
     u32 word[4];
   };
 };
+template <>
+struct Access<32> {
+  struct alignas(32) type {
+    u32 word[8];
+  };
+};
 
 template <class T, int kCount>
-struct alignas(kCount * sizeof(T) >= 16 ? 16 : kCount * sizeof(T)) Values {
+struct alignas(kCount * sizeof(T) >= 32   ? 32
+               : kCount * sizeof(T) >= 16 ? 16
+                                          : kCount * sizeof(T)) Values {
   T value[kCount];
 };
 
@@ -49,6 +57,41 @@ constexpr int kWidestAccess = kBytes % 16 == 0  ? 16
                               : kBytes % 8 == 0 ? 8
                                                 : 4;
 
+#if defined(__CUDA_ARCH__)
+template <class Word>
+ROPE_DEVICE Word load_word(const void* from) {
+#if __CUDA_ARCH__ >= 1000
+  if constexpr (sizeof(Word) == 32) {
+    Word to;
+    u32* w = to.word;
+    asm volatile("ld.global.v8.b32 {%0, %1, %2, %3, %4, %5, %6, %7}, [%8];"
+                 : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3]), "=r"(w[4]), "=r"(w[5]),
+                   "=r"(w[6]), "=r"(w[7])
+                 : "l"(from)
+                 : "memory");
+    return to;
+  }
+#endif
+  return *static_cast<const Word*>(from);
+}
+
+template <class Word>
+ROPE_DEVICE void store_word(void* to, const Word& from) {
+#if __CUDA_ARCH__ >= 1000
+  if constexpr (sizeof(Word) == 32) {
+    const u32* w = from.word;
+    asm volatile("st.global.v8.b32 [%0], {%1, %2, %3, %4, %5, %6, %7, %8};"
+                 :
+                 : "l"(to), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]), "r"(w[4]), "r"(w[5]),
+                   "r"(w[6]), "r"(w[7])
+                 : "memory");
+    return;
+  }
+#endif
+  *static_cast<Word*>(to) = from;
+}
+#endif
+
 template <int kBytes, class T, int kCount>
 ROPE_DEVICE void load(Values<T, kCount>& to, const T* from) {
   static_assert(kCount * sizeof(T) % kBytes == 0, "the values are a whole number of accesses");
@@ -57,7 +100,7 @@ ROPE_DEVICE void load(Values<T, kCount>& to, const T* from) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll
   for (int i = 0; i < kAccesses; ++i) {
-    reinterpret_cast<Word*>(&to)[i] = reinterpret_cast<const Word*>(from)[i];
+    reinterpret_cast<Word*>(&to)[i] = load_word<Word>(reinterpret_cast<const Word*>(from) + i);
   }
 #else
   host_check<kBytes>(from);
@@ -73,7 +116,7 @@ ROPE_DEVICE void store(T* to, const Values<T, kCount>& from) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll
   for (int i = 0; i < kAccesses; ++i) {
-    reinterpret_cast<Word*>(to)[i] = reinterpret_cast<const Word*>(&from)[i];
+    store_word(reinterpret_cast<Word*>(to) + i, reinterpret_cast<const Word*>(&from)[i]);
   }
 #else
   host_check<kBytes>(to);

@@ -6,3 +6,4 @@ enum class Layout { interleaved, sequential };
 enum class PositionMode { offset, sequence_offsets, token_ids, ragged };
 enum class AngleSource { exact, table };
 enum class Direction { forward, inverse };
+enum class Pairing { registers, exchange };

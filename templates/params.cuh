@@ -2,12 +2,6 @@
 
 // The one argument of a kernel. The host includes this file too, so both sides agree on every byte.
 
-#if defined(__CUDACC__)
-#define ROPE_HOST_DEVICE __host__ __device__
-#else
-#define ROPE_HOST_DEVICE
-#endif
-
 namespace ropejit::kernel {
 
 // One tensor, read through `in` and written through `out`: [batch, seq, heads, head_dim] with
@@ -17,8 +11,8 @@ struct RopeTensor {
   void* out;
   long long in_batch, in_seq, in_head;
   long long out_batch, out_seq, out_head;
-  unsigned long long rows;  // tokens x heads; 0: the tensor is absent
-  unsigned blocks;          // of the grid that work on it
+  unsigned long long slots;  // tokens x groups of heads x slots of a group; 0: it is absent
+  unsigned blocks;           // of the grid that work on it
 };
 
 // Exact division of n < 2^31 by a divisor of 1 to 2^31 that is known before the launch: with
@@ -43,14 +37,9 @@ struct RopeParams {
   unsigned long long batch, seq;
   Divisor seq_divisor;  // of seq, where indices are narrow
   float attention_factor;
-  unsigned wide;           // 1: q or k has 2^31 rows or more
-  unsigned table_aligned;  // 1: every row of cos and sin starts at a multiple of 16 bytes
+  unsigned wide;             // 1: q or k has 2^31 slots or more
+  unsigned table_aligned;    // 1: every row of cos and sin starts at a multiple of 16 bytes
+  unsigned early_positions;  // 1: positions may be read before the kernels ahead have finished
 };
-
-// A block takes whole rows (one head of one token), so that the index within a block divides by
-// constants.
-ROPE_HOST_DEVICE constexpr unsigned rows_per_block(int block_threads, int threads_per_row) {
-  return block_threads < threads_per_row ? 1u : unsigned(block_threads / threads_per_row);
-}
 
 }  // namespace ropejit::kernel

@@ -11,7 +11,7 @@ ROPE_DEVICE void rotate_pair(Element& a, Element& b, float cosine, float sine) {
   b = from_float(fused(y, cosine, x * sine));
 }
 
-// Interleaved: `values` holds kCount / 2 pairs of neighbours.
+// Pairs of neighbours: `values` holds kCount / 2 of them.
 template <int kCount>
 ROPE_DEVICE void rotate_neighbours(Values<Element, kCount>& values,
                                    const CosSin<kCount / 2>& angle) {
@@ -21,12 +21,9 @@ ROPE_DEVICE void rotate_neighbours(Values<Element, kCount>& values,
   }
 }
 
-// Sequential: pair i is low[i], high[i].
+// Pair i is a[i], b[i].
 template <int kCount>
-ROPE_DEVICE void rotate_halves(Values<Element, kCount>& low, Values<Element, kCount>& high,
-                               const CosSin<kCount>& angle) {
+ROPE_DEVICE void rotate_halves(Element* a, Element* b, const CosSin<kCount>& angle) {
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) {
-    rotate_pair(low.value[i], high.value[i], angle.cos[i], angle.sin[i]);
-  }
+  for (int i = 0; i < kCount; ++i) rotate_pair(a[i], b[i], angle.cos[i], angle.sin[i]);
 }

@@ -67,6 +67,16 @@ struct RopeArgs {
   const void* cu_seqlens = nullptr;
 
   CosSinTable table{};  ///< AngleSource::table
+
+  /// Programmatic dependent launch, on devices from sm_90 on; without effect before. The kernel may
+  /// start while the one ahead of it on the stream is finishing, if that one releases it (a Rope's
+  /// does), and waits inside for the end of all kernels ahead. Before that it reads `args` and the
+  /// frequencies only. Once its own loads are issued it releases the kernel behind it, which has to
+  /// wait likewise before it reads what this call writes or writes what this call reads.
+  bool dependent_launch = false;
+  /// With dependent_launch: no kernel that may still be running writes `positions` or `cu_seqlens`,
+  /// so these too may be read before the wait.
+  bool early_positions = false;
 };
 
 }  // namespace ropejit

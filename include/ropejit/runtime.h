@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "ropejit/args.h"
+#include "ropejit/config.h"
 #include "ropejit/error.h"
 #include "ropejit/frequencies.h"
 #include "ropejit/spec.h"
@@ -108,8 +110,10 @@ class Runtime {
   /// them, and copies the frequencies to the device. Call it at start-up, never during stream
   /// capture. Threads that ask for one kernel at once compile it once. From a warm cache it takes
   /// well under a millisecond per kernel; NVRTC takes 10 to 100 ms. Throws Error: invalid_argument,
-  /// not_cached, compile_failed, driver.
-  Rope rope(const RopeSpec& spec, const Frequencies& frequencies, int device = 0);
+  /// not_cached, compile_failed, driver. With `config`, every call that keeps the spec's alignment
+  /// takes that launch config, whatever its token count; without, the tuning table chooses.
+  Rope rope(const RopeSpec& spec, const Frequencies& frequencies, int device = 0,
+            const std::optional<LaunchConfig>& config = {});
 
   /// Builds every kernel that rope() needs for `specs` on each of `archs` (`sm_90`, ...) into the
   /// cache folder with `threads` threads (0: one per core), needing neither GPU nor driver. Kernels

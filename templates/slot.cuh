@@ -1,0 +1,67 @@
+#pragma once
+
+#include "angle.cuh"
+#include "warp.cuh"
+
+// From a thread to its work. A row is one head of one token; a thread does the same to
+// kHeadsPerThread rows of a token. A slot is a place in such a group: first those that rotate, then
+// those that copy what passes through. With Pairing::exchange two lanes of a warp share a slot: side
+// 0 has an access in the first half of the rotary part, side 1 the one that pairs with it.
+
+constexpr bool kExchange = kPairing == Pairing::exchange;
+constexpr u32 kSides = kExchange ? 2 : 1;
+constexpr int kElementBytes = int(sizeof(Element));
+constexpr int kRotaryAccess = kRotaryBytes / kElementBytes;  // elements
+// Elements that a thread loads in a row, and how many such runs it loads of a head.
+constexpr int kPiece = kLayout == Layout::interleaved && kRotaryAccess < 2 ? 2 : kRotaryAccess;
+constexpr int kRuns = kLayout == Layout::sequential && !kExchange ? 2 : 1;
+constexpr int kPairs = kPiece * kRuns / 2;  // that a thread rotates of a head
+constexpr int kRotaryRun = kLayout == Layout::interleaved ? kRotaryDim : kRotaryDim / 2;
+constexpr u32 kRotarySlots = kRotaryRun / kPiece;
+constexpr int kPassPiece = kPassBytes / kElementBytes;
+constexpr u32 kPassPieces = (kHeadDim - kRotaryDim) / kPassPiece;
+constexpr u32 kSlots = kRotarySlots + (kPassPieces + kSides - 1) / kSides;
+
+static_assert(kHeadDim % 2 == 0 && kRotaryDim % 2 == 0, "head_dim and rotary_dim are even");
+static_assert(kRotaryDim <= kHeadDim, "rotary_dim is at most head_dim");
+static_assert(kRotaryBytes >= kElementBytes, "an access holds at least one element");
+static_assert(kRotaryRun % kPiece == 0, "the pieces fill the rotary part");
+static_assert((kHeadDim - kRotaryDim) % kPassPiece == 0, "the pieces fill the rest of the head");
+static_assert(!kExchange || kLayout == Layout::sequential, "neighbours need no exchange");
+static_assert(!kExchange || kPiece >= 2, "lanes exchange half of their pieces");
+
+struct Slot {
+  u64 token;
+  u32 group;    // of heads
+  u32 place;    // in the group's slots
+  u32 side;     // 0, but for the second lane of an exchange
+  bool inside;  // the last block may have threads to spare
+};
+
+template <class Index>
+ROPE_DEVICE void place_slot(Slot& to, Index index, bool in_place, u32 groups) {
+  // Nothing passes through in place, so nothing copies.
+  const Index row = in_place ? index / kRotarySlots : index / kSlots;
+  to.place = u32(index - row * (in_place ? kRotarySlots : kSlots));
+  to.token = row / groups;
+  to.group = u32(row - Index(to.token) * groups);
+}
+
+ROPE_DEVICE Slot slot_of(const RopeParams& p, const RopeTensor& tensor, u32 groups, u32 block,
+                         u32 thread, u32 block_threads) {
+  Slot slot{};
+  u32 in_block = thread;
+  if constexpr (kExchange) {
+    slot.side = thread / kHalfWarp % 2;
+    in_block = thread / kWarpLanes * kHalfWarp + thread % kHalfWarp;
+  }
+  const u64 index = u64(block) * (block_threads / kSides) + in_block;
+  slot.inside = index < tensor.slots;
+  const bool in_place = tensor.in == tensor.out;
+  if (p.wide) {
+    place_slot(slot, index, in_place, groups);
+  } else {
+    place_slot(slot, u32(index), in_place, groups);
+  }
+  return slot;
+}

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "memory.cuh"
+
+// What lanes of a warp, and kernels of a stream, tell each other. On the host neither exists: the
+// executor in rope.cu carries the exchange out, one phase of all lanes after the other.
+
+constexpr u32 kWarpLanes = 32;
+constexpr u32 kHalfWarp = kWarpLanes / 2;  // from a lane to its partner
+
+#if defined(__CUDA_ARCH__)
+// What the partner gives here is what this lane gave there. All lanes of the warp take part.
+template <class T, int kCount>
+ROPE_DEVICE Values<T, kCount> exchange(const Values<T, kCount>& sent) {
+  constexpr int kBytes = int(kCount * sizeof(T));
+  Values<T, kCount> received;
+  if constexpr (kBytes < 4) {
+    const u32 word = __shfl_xor_sync(0xffffffffu, u32(sent.value[0]), kHalfWarp);
+    received.value[0] = T(word);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kBytes / 4; ++i) {
+      reinterpret_cast<u32*>(&received)[i] =
+          __shfl_xor_sync(0xffffffffu, reinterpret_cast<const u32*>(&sent)[i], kHalfWarp);
+    }
+  }
+  return received;
+}
+#endif
+
+// Programmatic dependent launch (PTX ISA, griddepcontrol; sm_90 and later). Both are without effect
+// where the launch does not ask for it.
+
+// Returns when the kernels that this one depends on have finished and their writes can be seen.
+// Every thread calls it, so that the kernel's end implies theirs.
+ROPE_DEVICE void wait_for_kernels_ahead() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// Lets the kernel behind this one start once all blocks have come here.
+ROPE_DEVICE void release_kernel_behind() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
