@@ -9,6 +9,7 @@
 
 #include "ropejit/reference.h"
 #include "src/build.h"
+#include "src/heuristic.h"
 #include "src/prewarm.h"
 #include "src/rope.h"
 #include "src/single_flight.h"
@@ -130,8 +131,12 @@ Rope Runtime::State::rope_on_gpu(const RopeSpec& spec, const Frequencies& freque
   state->counters = counters;
   const std::vector<RopeSpec> needed = kernel_specs(spec);
   state->alignment = needed.front().alignment;
-  RopeKernels kernels = ...;
-  state->narrow = load(needed.back(), narrow_config(), device);
+  for (int bucket = 0; bucket < kTokenBuckets; ++bucket) {
+    const LaunchConfig chosen =
+        config ? *config : heuristic_config(needed.front(), bucket_tokens(bucket));
+    state->wide[static_cast<std::size_t>(bucket)] = load(needed.front(), chosen, device);
+  }
+  state->narrow = load(needed.back(), heuristic_config(needed.back(), bucket_tokens(0)), device);
   const std::size_t bytes = frequencies.turns.size() * sizeof(std::uint64_t);
   state->turns = device->allocate(bytes);
   if (bytes != 0) {
@@ -148,8 +153,10 @@ Runtime::~Runtime() = default;
 Runtime::Runtime(Runtime&&) noexcept = default;
 Runtime& Runtime::operator=(Runtime&&) noexcept = default;
 
-Rope Runtime::rope(const RopeSpec& spec, const Frequencies& frequencies, int device) {
+Rope Runtime::rope(const RopeSpec& spec, const Frequencies& frequencies, int device,
+                   const std::optional<LaunchConfig>& config) {
   validate(spec);
+  if (config) validate(*config);
   validate(spec, frequencies);
   if (device < kCpuDevice) {
     throw Error(ErrorCode::invalid_argument,
@@ -166,7 +173,7 @@ Rope Runtime::rope(const RopeSpec& spec, const Frequencies& frequencies, int dev
       }
     }
   }
-  if (opened != nullptr) return state_->rope_on_gpu(spec, frequencies, opened);
+  if (opened != nullptr) return state_->rope_on_gpu(spec, frequencies, opened, config);
   auto state = std::make_shared<Rope::State>();
   state->spec = spec;
   state->frequencies = frequencies;
