@@ -31,9 +31,7 @@ void validate(const LaunchConfig& config) {
   require(heads == 1 || heads == 2 || heads == 4, "heads_per_thread", heads, "must be 1, 2 or 4");
 }
 
-std::string_view name(Pairing value) noexcept {
-  return kPairings[static_cast<std::size_t>(value)];
-}
+std::string_view name(Pairing value) noexcept { return kPairings[static_cast<std::size_t>(value)]; }
 
 Pairing parse_pairing(std::string_view text, std::string_view field) {
   for (const Pairing value : {Pairing::registers, Pairing::exchange}) {

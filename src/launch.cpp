@@ -36,8 +36,9 @@ kernel::RopeTensor plan_tensor(const Tensor& in, const Tensor& out, std::int64_t
   tensor.slots = static_cast<unsigned long long>(tokens) * groups * slots;
   const std::uint64_t blocks = (tensor.slots + shape.block_slots - 1) / shape.block_slots;
   if (blocks > kMostBlocks) {
-    throw Error(ErrorCode::unsupported,
-                fmt::format("{} tokens need {} blocks; a grid has at most 2^31 - 1", tokens, blocks));
+    throw Error(
+        ErrorCode::unsupported,
+        fmt::format("{} tokens need {} blocks; a grid has at most 2^31 - 1", tokens, blocks));
   }
   tensor.blocks = static_cast<unsigned>(blocks);
   return tensor;

@@ -31,10 +31,10 @@ struct Launch {
 /// What a call need not compute again for one kernel and config.
 struct LaunchShape {
   unsigned block_threads;
-  unsigned block_slots;     ///< see Geometry
-  unsigned slots;           ///< of a group of heads, out of place
+  unsigned block_slots;  ///< see Geometry
+  unsigned slots;        ///< of a group of heads, out of place
   unsigned slots_in_place;
-  unsigned q_groups;        ///< of heads, per token
+  unsigned q_groups;  ///< of heads, per token
   unsigned kv_groups;
 };
 LaunchShape launch_shape(const RopeSpec& kernel_spec, const LaunchConfig& config);

@@ -117,7 +117,8 @@ Geometry geometry(const RopeSpec& spec, const LaunchConfig& config) {
   // Lanes that exchange take half of each other's access.
   shape.pairing = interleaved || access < 2 ? Pairing::registers : config.pairing;
   const auto most_heads = static_cast<unsigned>(std::max(spec.q_heads, spec.kv_heads));
-  shape.heads_per_thread = std::min(config.heads_per_thread, static_cast<int>(std::bit_ceil(most_heads)));
+  shape.heads_per_thread =
+      std::min(config.heads_per_thread, static_cast<int>(std::bit_ceil(most_heads)));
   shape.rotary_slots = run / (interleaved ? std::max(access, 2) : access);
   const int pass_accesses = pass * element / shape.pass_bytes;
   shape.pass_slots = (pass_accesses + shape.lanes_per_slot() - 1) / shape.lanes_per_slot();

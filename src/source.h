@@ -43,8 +43,8 @@ struct Source {
   std::string name;         ///< for messages: `rope.cu`
   std::string entry_point;  ///< the kernel's name
 };
-/// What a kernel does to what it reads. `copy` is the rotation-free twin of a kernel, which moves the
-/// same bytes by the same accesses: what the rotation costs is measured against it.
+/// What a kernel does to what it reads. `copy` is the rotation-free twin of a kernel, which moves
+/// the same bytes by the same accesses: what the rotation costs is measured against it.
 enum class Body { rotate, copy };
 Source render(const RopeSpec& kernel_spec, const LaunchConfig& config, Body body = Body::rotate);
 

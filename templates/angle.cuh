@@ -11,10 +11,12 @@ struct CosSin {
   float sin[kCount];
 };
 
-// The angle of a pair in units of 2^-32 turn, in [-1/2, 1/2) turn: the top half of position x turns
-// modulo 2^64. Exact but for the truncation, at any position.
-ROPE_DEVICE i32 phase_of(i64 position, u64 turns) {
-  return i32(u32((u64(position) * turns) >> 32));
+// The angle of a pair in units of 2^-32 turn, in [-1/2, 1/2) turn: bits 32 to 63 of position x
+// turns. Exact but for the truncation, at any position.
+ROPE_DEVICE i32 phase_of(i64 position, u32 turns_low, u32 turns_high) {
+  const u32 low = u32(u64(position));
+  const u32 high = u32(u64(position) >> 32);
+  return i32(mul_high(low, turns_low) + low * turns_high + high * turns_low);
 }
 
 // Within 2^-24 of cosine and sine. The quarter turn is split off in integers, so what is rounded to
@@ -56,7 +58,7 @@ ROPE_DEVICE void cos_sin(i32 phase, float& cosine, float& sine) {
 // which no kernel ahead writes, so they are loaded first of all. A table is read by position.
 template <int kCount>
 struct AngleInput {
-  Values<u64, kAngles == AngleSource::exact ? kCount : 1> turns;
+  Words<8 * (kAngles == AngleSource::exact ? kCount : 1)> turns;
 };
 
 template <int kCount>
@@ -70,19 +72,20 @@ template <int kCount>
 ROPE_DEVICE void exact_angles(CosSin<kCount>& out, const AngleInput<kCount>& from, i64 position) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
-    cos_sin(phase_of(position, from.turns.value[i]), out.cos[i], out.sin[i]);
+    const i32 phase = phase_of(position, from.turns.word[2 * i], from.turns.word[2 * i + 1]);
+    cos_sin(phase, out.cos[i], out.sin[i]);
   }
 }
 
 template <int kBytes, int kCount>
 ROPE_DEVICE void load_table_row(CosSin<kCount>& out, const float* cosines, const float* sines) {
-  Values<float, kCount> cosine, sine;
+  Words<4 * kCount> cosine, sine;
   load<kBytes>(cosine, cosines);
   load<kBytes>(sine, sines);
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
-    out.cos[i] = cosine.value[i];
-    out.sin[i] = sine.value[i];
+    out.cos[i] = float_of(cosine.word[i]);
+    out.sin[i] = float_of(sine.word[i]);
   }
 }
 

@@ -1,13 +1,14 @@
 // Rotary position embedding of q and k in one launch.
 //
-//   y[a] = f (x[a] cos φ - x[b] sin φ),   y[b] = f (x[b] cos φ + x[a] sin φ)    for each pair (a, b),
+//   y[a] = f (x[a] cos φ - x[b] sin φ),   y[b] = f (x[b] cos φ + x[a] sin φ)    for each pair (a,
+//   b),
 //
 // φ = position x frequency of the pair, f the attention factor; elements from kRotaryDim on are
 // copied. With kRotate = false nothing turns: the same bytes move by the same accesses.
 //
 // Thread mapping: slot.cuh. The slots of a tensor follow each other in the order token, group of
-// heads, place; a block takes a contiguous run of them. All blocks of q come before all blocks of k,
-// because memory streams fastest one tensor at a time.
+// heads, place; a block takes a contiguous run of them. All blocks of q come before all blocks of
+// k, because memory streams fastest one tensor at a time.
 
 #include "config.cuh"
 #include "params.cuh"
@@ -15,45 +16,56 @@
 #include "rotate.cuh"
 #include "slot.cuh"
 
-// One thread, from its loads to its stores: load(); with an exchange, swap() of every row; rotate();
-// with an exchange, swap() again; store(). On the host all lanes of a warp take each step together.
+// One thread, from its loads to its stores: load(), which forms the angles too; with an exchange,
+// swap() of every row; rotate(); with an exchange, swap() again; store(). On the host all lanes of
+// a warp take each step together.
 template <int kHeads>
 struct RopeThread {
   static constexpr int kRows = kHeadsPerThread < kHeads ? kHeadsPerThread : kHeads;
   static constexpr u32 kGroups = (kHeads + kRows - 1) / kRows;
-  static constexpr int kHalf = kPiece > 1 ? kPiece / 2 : 1;
+  static constexpr int kHalfBytes = kPiece * kElementBytes / 2;
 
-  Values<Element, kPiece> x[kRows][kRuns];
-  AngleInput<kPairs> angle_input;
-  i64 position;
+  Piece<kPiece> x[kRows][kRuns];
+  CosSin<kPairs> angle;
   Element* out;  // this thread's first element of its first row
   int rows;      // fewer than kRows in a last group of heads
-  int first_pair;
   u32 side;
   bool rotates;
 
   ROPE_DEVICE void load(const RopeParams& p, const RopeTensor& tensor, u32 block, u32 thread,
                         u32 block_threads);
-  ROPE_DEVICE void rotate(const RopeParams& p);
+  ROPE_DEVICE void rotate();
   ROPE_DEVICE void store(const RopeTensor& tensor) const;
 
-  // The half of a row's piece that the partner needs, in either direction: of the first half's
-  // piece, side 0 rotates the lower half with the partner's lower one, and gets back what it gave.
-  ROPE_DEVICE Values<Element, kHalf> sent(int row) const {
-    Values<Element, kHalf> half;
+  // An exchange swaps halves of two partners' pieces of a row: the upper one of side 0, in the
+  // first half of the rotary part, and the lower one of side 1. Then either holds whole pairs, of
+  // its lower and its upper half; the same swap brings back what is the other's.
+  ROPE_DEVICE Words<kHalfBytes> sent(int row) const {
+    Words<kHalfBytes> half;
+    if constexpr (kHalfBytes == 2) {
+      half.word[0] = side ? x[row][0].word[0] : x[row][0].word[0] >> 16;
+    } else {
 #pragma unroll
-    for (int i = 0; i < kHalf; ++i) {
-      half.value[i] = side ? x[row][0].value[i] : x[row][0].value[kHalf + i];
+      for (int i = 0; i < kHalfBytes / 4; ++i) {
+        const Piece<kPiece>& piece = x[row][0];
+        half.word[i] = side ? piece.word[i] : piece.word[kHalfBytes / 4 + i];
+      }
     }
     return half;
   }
-  ROPE_DEVICE void receive(int row, const Values<Element, kHalf>& half) {
+  ROPE_DEVICE void receive(int row, const Words<kHalfBytes>& half) {
+    u32* word = x[row][0].word;
+    if constexpr (kHalfBytes == 2) {
+      word[0] = side ? (word[0] & 0xffff0000u) | (half.word[0] & 0xffff)
+                     : (word[0] & 0xffff) | half.word[0] << 16;
+    } else {
 #pragma unroll
-    for (int i = 0; i < kHalf; ++i) {
-      Element& lower = x[row][0].value[i];
-      Element& upper = x[row][0].value[kHalf + i];
-      lower = side ? half.value[i] : lower;
-      upper = side ? upper : half.value[i];
+      for (int i = 0; i < kHalfBytes / 4; ++i) {
+        u32& lower = word[i];
+        u32& upper = word[kHalfBytes / 4 + i];
+        lower = side ? half.word[i] : lower;
+        upper = side ? upper : half.word[i];
+      }
     }
   }
 
@@ -67,27 +79,31 @@ ROPE_DEVICE void RopeThread<kHeads>::load(const RopeParams& p, const RopeTensor&
   const Slot slot = slot_of(p, tensor, kGroups, block, thread, block_threads);
   side = slot.side;
   rotates = slot.inside && slot.place < kRotarySlots;
-  const int first = int(slot.place) * kPiece;
-  first_pair = kLayout == Layout::interleaved ? first / 2 : first + int(side) * (kPiece / 2);
-  if (kRotate && rotates) load_angle_input(angle_input, p, first_pair);
+  const int first = slot.place < kRotarySlots ? int(slot.place) * kPiece : 0;
+  const int first_pair =
+      kLayout == Layout::interleaved ? first / 2 : first + int(side) * (kPiece / 2);
+  // By every thread, needed or not: a branch would have to wait for what is loaded in it.
+  AngleInput<kPairs> angle_input;
+  if constexpr (kRotate) load_angle_input(angle_input, p, first_pair);
 
   // Positions of PositionMode::offset are in the parameters.
   const bool early = kPositions == PositionMode::offset || p.early_positions;
   if (!early) wait_for_kernels_ahead();
   Token token{};
-  if (slot.inside) token = token_at(p, slot.token);
+  if (kPositions == PositionMode::offset || slot.inside) token = token_at(p, slot.token);
   if (early) wait_for_kernels_ahead();
   rotates = rotates && token.present;
-  position = token.position;
 
-  const i64 head = i64(slot.group) * kRows;
-  rows = kHeads % kRows == 0 || head + kRows <= kHeads ? kRows : kHeads - int(head);
-  const i64 batch = i64(token.batch);
+  const u32 head = slot.group * kRows;
+  rows = kHeads % kRows == 0 || head + kRows <= u32(kHeads) ? kRows : kHeads - int(head);
   const i64 seq = i64(token.seq);
-  const Element* in = static_cast<const Element*>(tensor.in) + batch * tensor.in_batch +
-                      seq * tensor.in_seq + head * tensor.in_head;
-  out = static_cast<Element*>(tensor.out) + batch * tensor.out_batch + seq * tensor.out_seq +
-        head * tensor.out_head;
+  const Element* in =
+      static_cast<const Element*>(tensor.in) + seq * tensor.in_seq + head * tensor.in_head;
+  out = static_cast<Element*>(tensor.out) + seq * tensor.out_seq + head * tensor.out_head;
+  if (p.batch > 1) {
+    in += i64(token.batch) * tensor.in_batch;
+    out += i64(token.batch) * tensor.out_batch;
+  }
   if (rotates) {
     const int at = first + int(side) * (kRotaryDim / 2);
     in += at;
@@ -101,9 +117,12 @@ ROPE_DEVICE void RopeThread<kHeads>::load(const RopeParams& p, const RopeTensor&
       }
     }
   } else if constexpr (kPassPieces > 0) {
-    if (token.present) copy_rest(tensor, in, (slot.place - kRotarySlots) * kSides + side);
+    if (slot.inside && token.present)
+      copy_rest(tensor, in, (slot.place - kRotarySlots) * kSides + side);
   }
   release_kernel_behind();
+  // While the loads are under way.
+  if constexpr (kRotate) angle = angles_of(p, angle_input, token.position, first_pair);
 }
 
 template <int kHeads>
@@ -111,7 +130,7 @@ ROPE_DEVICE void RopeThread<kHeads>::copy_rest(const RopeTensor& tensor, const E
                                                u32 piece) {
   if (piece >= kPassPieces) return;  // the last slot may have one for one side only
   const int at = kRotaryDim + int(piece) * kPassPiece;
-  Values<Element, kPassPiece> values[kRows];
+  Piece<kPassPiece> values[kRows];
 #pragma unroll
   for (int row = 0; row < kRows; ++row) {
     if (row < rows) ::load<kPassBytes>(values[row], in + row * tensor.in_head + at);
@@ -123,18 +142,15 @@ ROPE_DEVICE void RopeThread<kHeads>::copy_rest(const RopeTensor& tensor, const E
 }
 
 template <int kHeads>
-ROPE_DEVICE void RopeThread<kHeads>::rotate(const RopeParams& p) {
-  if (!rotates) return;
-  const CosSin<kPairs> angle = angles_of(p, angle_input, position, first_pair);
+ROPE_DEVICE void RopeThread<kHeads>::rotate() {
 #pragma unroll
   for (int row = 0; row < kRows; ++row) {
-    Values<Element, kPiece>* piece = x[row];
     if constexpr (kLayout == Layout::interleaved) {
-      rotate_neighbours(piece[0], angle);
+      rotate_neighbours<kPiece>(x[row][0], angle);
     } else if constexpr (kExchange) {
-      rotate_halves(piece[0].value, piece[0].value + kHalf, angle);
+      rotate_halves<kPiece>(x[row][0], angle);
     } else {
-      rotate_halves(piece[0].value, piece[kRuns - 1].value, angle);
+      rotate_pieces<kPiece>(x[row][0], x[row][kRuns - 1], angle);
     }
   }
 }
@@ -167,7 +183,7 @@ ROPE_DEVICE void rope(const RopeParams& p, const RopeTensor& tensor, u32 block) 
   thread.load(p, tensor, block, threadIdx.x, blockDim.x);
   if constexpr (kRotate) {
     if constexpr (kExchange) swap_rows(thread);
-    thread.rotate(p);
+    thread.rotate();
     if constexpr (kExchange) swap_rows(thread);
   }
   thread.store(tensor);
@@ -185,7 +201,7 @@ extern "C" __global__ void __launch_bounds__(kMostBlockThreads)
 template <int kHeads>
 void swap_rows(RopeThread<kHeads> (&lanes)[kWarpLanes]) {
   for (int row = 0; row < lanes[0].kRows; ++row) {
-    Values<Element, RopeThread<kHeads>::kHalf> sent[kWarpLanes];
+    Words<RopeThread<kHeads>::kHalfBytes> sent[kWarpLanes];
     for (u32 lane = 0; lane < kWarpLanes; ++lane) sent[lane] = lanes[lane].sent(row);
     for (u32 lane = 0; lane < kWarpLanes; ++lane) {
       lanes[lane].receive(row, sent[lane ^ kHalfWarp]);
@@ -201,7 +217,7 @@ void rope(const RopeParams& p, const RopeTensor& tensor, u32 block, u32 warp, u3
   }
   if constexpr (kRotate) {
     if constexpr (kExchange) swap_rows(lanes);
-    for (RopeThread<kHeads>& lane : lanes) lane.rotate(p);
+    for (RopeThread<kHeads>& lane : lanes) lane.rotate();
     if constexpr (kExchange) swap_rows(lanes);
   }
   for (const RopeThread<kHeads>& lane : lanes) lane.store(tensor);

@@ -130,3 +130,18 @@ ROPE_DEVICE Element from_float(float x) {
 #endif
   }
 }
+
+// Two elements of 16 bits as one word.
+ROPE_DEVICE u32 pack_halves(float lower, float upper) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  u32 word;
+  if constexpr (kDtype == Dtype::bfloat16) {
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(upper), "f"(lower));
+  } else {
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(upper), "f"(lower));
+  }
+  return word;
+#else
+  return u32(from_float(upper)) << 16 | u32(from_float(lower));
+#endif
+}

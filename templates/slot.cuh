@@ -5,8 +5,8 @@
 
 // From a thread to its work. A row is one head of one token; a thread does the same to
 // kHeadsPerThread rows of a token. A slot is a place in such a group: first those that rotate, then
-// those that copy what passes through. With Pairing::exchange two lanes of a warp share a slot: side
-// 0 has an access in the first half of the rotary part, side 1 the one that pairs with it.
+// those that copy what passes through. With Pairing::exchange two lanes of a warp share a slot:
+// side 0 has an access in the first half of the rotary part, side 1 the one that pairs with it.
 
 constexpr bool kExchange = kPairing == Pairing::exchange;
 constexpr u32 kSides = kExchange ? 2 : 1;

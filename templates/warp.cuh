@@ -10,19 +10,12 @@ constexpr u32 kHalfWarp = kWarpLanes / 2;  // from a lane to its partner
 
 #if defined(__CUDA_ARCH__)
 // What the partner gives here is what this lane gave there. All lanes of the warp take part.
-template <class T, int kCount>
-ROPE_DEVICE Values<T, kCount> exchange(const Values<T, kCount>& sent) {
-  constexpr int kBytes = int(kCount * sizeof(T));
-  Values<T, kCount> received;
-  if constexpr (kBytes < 4) {
-    const u32 word = __shfl_xor_sync(0xffffffffu, u32(sent.value[0]), kHalfWarp);
-    received.value[0] = T(word);
-  } else {
+template <int kBytes>
+ROPE_DEVICE Words<kBytes> exchange(const Words<kBytes>& sent) {
+  Words<kBytes> received;
 #pragma unroll
-    for (int i = 0; i < kBytes / 4; ++i) {
-      reinterpret_cast<u32*>(&received)[i] =
-          __shfl_xor_sync(0xffffffffu, reinterpret_cast<const u32*>(&sent)[i], kHalfWarp);
-    }
+  for (int i = 0; i < (kBytes + 3) / 4; ++i) {
+    received.word[i] = __shfl_xor_sync(0xffffffffu, sent.word[i], kHalfWarp);
   }
   return received;
 }
