@@ -67,9 +67,9 @@ constexpr std::array<Tokens, 6> kTokens = {{{1, 1}, {1, 7}, {2, 5}, {3, 4}, {1, 
 /// pairs in registers.
 constexpr std::array<LaunchConfig, 10> kConfigs = {{
     {128, 16, Pairing::registers, 1},
-    {96, 8, Pairing::registers, 2},
-    {32, 4, Pairing::registers, 4},
-    {192, 16, Pairing::exchange, 1},
+    {96, 8, Pairing::registers, 2, true},
+    {32, 4, Pairing::registers, 4, true},
+    {192, 16, Pairing::exchange, 1, true},
     {64, 16, Pairing::exchange, 2},
     {128, 8, Pairing::exchange, 4},
     {512, 4, Pairing::exchange, 1},
@@ -183,6 +183,30 @@ std::vector<VerifyCase> corner_cases() {
   return cases;
 }
 
+/// 32-byte accesses, which only a spec that promises as much gets.
+std::vector<VerifyCase> widest_cases() {
+  std::vector<VerifyCase> cases;
+  for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
+    for (const Layout layout : {Layout::interleaved, Layout::sequential}) {
+      for (const Pairing pairing : {Pairing::registers, Pairing::exchange}) {
+        VerifyCase test;
+        test.spec.head_dim = 128;
+        test.spec.dtype = dtype;
+        test.spec.layout = layout;
+        test.spec.q_heads = 5;
+        test.spec.kv_heads = 1;
+        test.spec.alignment = 32;
+        test.config = {64, 32, pairing, 2};
+        test.frequencies = frequencies_for(test.spec, 1.0f);
+        test.seq = 3;
+        set_positions(test, 131071);
+        cases.push_back(test);
+      }
+    }
+  }
+  return cases;
+}
+
 std::vector<VerifyCase> make_matrix() {
   std::vector<std::vector<std::size_t>> groups = {
       {kLayout, kDtype, kHeadDim}, {kLayout, kHeadDim, kRotary}, {kLayout, kDtype, kConfig}};
@@ -193,6 +217,7 @@ std::vector<VerifyCase> make_matrix() {
     cases.push_back(misaligned(cases.back(), cases.size()));
   }
   for (VerifyCase& test : corner_cases()) cases.push_back(std::move(test));
+  for (VerifyCase& test : widest_cases()) cases.push_back(std::move(test));
   return cases;
 }
 
