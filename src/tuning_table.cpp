@@ -31,7 +31,7 @@ std::optional<TuningFile> load_if_there(const std::string& path, const RuntimeOp
   try {
     // A pipe, say, would be waited for.
     if (fs::exists(status) && !fs::is_regular_file(status)) {
-      throw Error(ErrorCode::io, path + ": is not a file");
+      throw Error(ErrorCode::io, path + ": is not a regular file");
     }
     return load_tuning_file(path);
   } catch (const Error& problem) {
