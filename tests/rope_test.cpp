@@ -38,7 +38,9 @@ void* allocate(std::size_t bytes) {
 namespace ropejit {
 namespace {
 
-/// A spec whose wide kernel takes 4 threads a row and whose narrow one takes 32.
+constexpr LaunchConfig kConfig = {128, 16, Pairing::registers, 1};
+
+/// A spec whose wide kernel has 4 slots a row with kConfig.
 RopeSpec half_spec() {
   RopeSpec spec = small_spec(64);
   spec.q_heads = 4;
@@ -52,8 +54,9 @@ struct RopeFixture : RuntimeFixture {
     spec = half_spec();
     cuda.params_bytes = sizeof(kernel::RopeParams);
     put_entries(folder, spec, loadable());
+    put_entry(folder, {kernel_specs(spec).front(), kConfig, "sm_90"}, loadable());
     runtime.emplace(options);
-    rope.emplace(resolve(*runtime));
+    rope.emplace(runtime->rope(spec, frequencies_of(spec), 0, kConfig));
   }
 
   RopeArgs args(std::int64_t batch, std::int64_t seq) const {
@@ -108,8 +111,8 @@ TEST_CASE("the kernel's one parameter holds the call, and frequencies that are o
   CHECK(params.k.out == args.k_out.data);
   CHECK(params.q.in_batch == args.q.stride_batch);
   CHECK(params.k.out_seq == args.k_out.stride_seq);
-  CHECK(params.q.rows == 800);
-  CHECK(params.k.rows == 400);
+  CHECK(params.q.slots == 800 * 4);
+  CHECK(params.k.slots == 400 * 4);
   CHECK(params.batch == 2);
   CHECK(params.seq == 100);
   CHECK(params.offset == -3);
