@@ -145,9 +145,9 @@ def rows_of_library(
     return list(rows.values())
 
 
-def device_of(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a run said of its device; empty if it did not come so far."""
-    found = next((record for record in records if record["record"] == "device"), {})
+def fields_of(kind: str, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """The only record of a kind, "device" or "library"; empty if a run did not come so far."""
+    found = next((record for record in records if record["record"] == kind), {})
     return {key: found[key] for key in found if key != "record"}
 
 
@@ -313,9 +313,13 @@ def measure(args: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
             ended, records = run_library(library, args, folder)
             report_progress(library, ended)
             rows += rows_of_library(library, args, ended, records)
-            device = device_of(records) or device
+            device = fields_of("device", records) or device
             log = (folder / f"{library}.log").read_text(encoding="utf-8", errors="replace")
-            runs[library] = {**ended._asdict(), "log_end": log[-LOG_END:]}
+            runs[library] = {
+                **ended._asdict(),
+                **fields_of("library", records),
+                "log_end": log[-LOG_END:],
+            }
     device["driver"] = output_of(
         "nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"
     )
