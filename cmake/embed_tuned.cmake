@@ -2,8 +2,12 @@
 # Writes the definition of shipped_tuning() (src/tuning_shipped.h): tuned files as C++ data, since
 # reading a file of hundreds of entries takes milliseconds, which a serving process would spend at
 # every start. What a file says wrongly does not compile.
+# -DFUNCTION=<name> gives the function another name.
 include("${CMAKE_CURRENT_LIST_DIR}/embed.cmake")
 ropejit_files(files)
+if(NOT FUNCTION)
+  set(FUNCTION shipped_tuning)
+endif()
 
 # ropejit_values(<result> <json> <key>...): the members of a JSON object as initialisers. A key may be
 # followed by `:Enum`: then its value is the name of an enumerator.
@@ -12,8 +16,14 @@ function(ropejit_values result json)
   foreach(field IN LISTS ARGN)
     string(REGEX MATCH "^([a-z0-9_]+):?(.*)$" unused "${field}")
     set(enum "${CMAKE_MATCH_2}")
-    string(JSON value GET "${json}" "${CMAKE_MATCH_1}")
-    if(enum)
+    set(key "${CMAKE_MATCH_1}")
+    string(JSON value GET "${json}" "${key}")
+    string(JSON type TYPE "${json}" "${key}")
+    if(type STREQUAL "BOOLEAN" AND value)
+      set(value true)
+    elseif(type STREQUAL "BOOLEAN")
+      set(value false)
+    elseif(enum)
       set(value "${enum}::${value}")
     endif()
     list(APPEND values "${value}")
@@ -24,7 +34,8 @@ endfunction()
 
 function(ropejit_measured result json)
   string(JSON config GET "${json}" config)
-  ropejit_values(config "${config}" block_threads access_bytes pairing:Pairing heads_per_thread)
+  ropejit_values(config "${config}" block_threads access_bytes pairing:Pairing heads_per_thread
+                 streaming_stores)
   ropejit_values(times "${json}" us low high)
   set(${result} "MeasuredConfig{{${config}}, ${times}}" PARENT_SCOPE)
 endfunction()
@@ -114,7 +125,7 @@ foreach(file IN LISTS files)
 endforeach()
 ropejit_array(runs ShippedRun kRuns ${run_count} "${runs}")
 
-file(WRITE "${OUTPUT}" "// Generated from tuned/ by cmake/embed_tuned.cmake.
+file(WRITE "${OUTPUT}" "// Generated from tuned files by cmake/embed_tuned.cmake.
 #include \"src/tuning_shipped.h\"
 
 #include <array>
@@ -124,7 +135,8 @@ namespace {
 
 ${arrays}${runs}}  // namespace
 
-std::span<const ShippedRun> shipped_tuning() noexcept { return kRuns; }
+std::span<const ShippedRun> ${FUNCTION}() noexcept;
+std::span<const ShippedRun> ${FUNCTION}() noexcept { return kRuns; }
 
 }  // namespace ropejit
 ")

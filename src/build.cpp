@@ -9,10 +9,9 @@
 namespace ropejit {
 
 std::string describe(const BuildRequest& request) {
-  const LaunchConfig config = effective_config(request.kernel_spec, request.config);
-  return fmt::format("{}, {} bytes, {}, {} head{}{}", describe(request.kernel_spec),
-                     config.access_bytes, name(config.pairing), config.heads_per_thread,
-                     config.heads_per_thread == 1 ? "" : "s",
+  const std::string config = describe(effective_config(request.kernel_spec, request.config));
+  // It begins with the threads, which are no part of a kernel.
+  return fmt::format("{}{}{}", describe(request.kernel_spec), config.substr(config.find(", ")),
                      request.body == Body::copy ? ", copy" : "");
 }
 

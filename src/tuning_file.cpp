@@ -34,11 +34,12 @@ std::string json_of(const SpecClass& spec) {
 }
 
 std::string json_of(const MeasuredConfig& measured) {
-  const LaunchConfig& config = measured.config;
+  const auto& [threads, bytes, pairing, heads, streaming] = measured.config;
   return fmt::format(R"({{"config": {{"block_threads": {}, "access_bytes": {}, "pairing": "{}", )"
-                     R"("heads_per_thread": {}}}, "us": {:.5g}, "low": {:.5g}, "high": {:.5g}}})",
-                     config.block_threads, config.access_bytes, name(config.pairing),
-                     config.heads_per_thread, measured.us, measured.low, measured.high);
+                     R"("heads_per_thread": {}, "streaming_stores": {}}}, )"
+                     R"("us": {:.5g}, "low": {:.5g}, "high": {:.5g}}})",
+                     threads, bytes, name(pairing), heads, streaming, measured.us, measured.low,
+                     measured.high);
 }
 
 std::string json_of(const TuningEntry& entry) {

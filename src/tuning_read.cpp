@@ -35,7 +35,7 @@ constexpr auto kEntryKeys =
     std::to_array<std::string_view>({"tokens", "samples", "chosen", "default"});
 constexpr auto kMeasuredKeys = std::to_array<std::string_view>({"config", "us", "low", "high"});
 constexpr auto kConfigKeys = std::to_array<std::string_view>(
-    {"block_threads", "access_bytes", "pairing", "heads_per_thread"});
+    {"block_threads", "access_bytes", "pairing", "heads_per_thread", "streaming_stores"});
 
 int at_least(int least, const JsonValue& value) {
   const int number = value.to_int();
@@ -97,23 +97,29 @@ SpecClass read_spec_class(const JsonValue& object) {
   return spec_class(spec);
 }
 
+LaunchConfig read_config(const JsonValue& object) {
+  check_keys(object, kConfigKeys);
+  const auto field = [&](std::string_view key) { return require(object, key, "a config"); };
+  LaunchConfig config;
+  config.block_threads = field("block_threads").to_int();
+  config.access_bytes = field("access_bytes").to_int();
+  config.pairing = to_enum(field("pairing"), parse_pairing);
+  config.heads_per_thread = field("heads_per_thread").to_int();
+  config.streaming_stores = field("streaming_stores").to_bool();
+  return config;
+}
+
 MeasuredConfig read_measured(const JsonValue& object) {
   check_keys(object, kMeasuredKeys);
-  const JsonValue config = require(object, "config", "a measured config");
-  check_keys(config, kConfigKeys);
-  const auto field = [&](std::string_view key) { return require(config, key, "a config"); };
-  MeasuredConfig measured;
-  measured.config.block_threads = field("block_threads").to_int();
-  measured.config.access_bytes = field("access_bytes").to_int();
-  measured.config.pairing = to_enum(field("pairing"), parse_pairing);
-  measured.config.heads_per_thread = field("heads_per_thread").to_int();
-  const JsonValue low = require(object, "low", "a measured config");
-  measured.us = require(object, "us", "a measured config").to_double();
-  measured.low = low.to_double();
-  measured.high = require(object, "high", "a measured config").to_double();
-  if (!(measured.low > 0)) low.fail("must be above 0");
+  const auto field = [&](std::string_view key) {
+    return require(object, key, "a measured config");
+  };
+  const MeasuredConfig measured{read_config(field("config")), field("us").to_double(),
+                                field("low").to_double(), field("high").to_double()};
+  if (!(measured.low > 0)) field("low").fail("must be above 0");
   if (measured.low <= measured.us && measured.us <= measured.high) return measured;
-  object.fail("must have low <= us <= high");
+  field("us").fail(
+      fmt::format("must be within low and high, {} to {}", measured.low, measured.high));
 }
 
 TuningEntry read_entry(const JsonValue& object, const SpecClass& spec) {
