@@ -91,6 +91,22 @@ BucketConfigs TuningTable::configs(const RopeSpec& spec, const DeviceClass& devi
   return configs;
 }
 
+KernelPlan TuningTable::plan(const RopeSpec& spec, const DeviceClass& device_class) const {
+  return plan_kernels(spec, configs(spec, device_class));
+}
+
+std::vector<KernelPlan::Kernel> TuningTable::all_kernels(const RopeSpec& spec,
+                                                         std::string_view arch) const {
+  std::vector<KernelPlan::Kernel> all = plan_kernels(spec, heuristic_configs(spec)).kernels;
+  for (const DeviceClass& known : device_classes()) {
+    if (known.arch() != arch) continue;
+    for (const KernelPlan::Kernel& kernel : plan(spec, known).kernels) {
+      if (std::find(all.begin(), all.end(), kernel) == all.end()) all.push_back(kernel);
+    }
+  }
+  return all;
+}
+
 ConfigChoice TuningTable::choose(const RopeSpec& spec, const DeviceClass& device_class,
                                  std::int64_t tokens) const {
   const std::vector<TuningCandidate> candidates =

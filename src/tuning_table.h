@@ -51,6 +51,12 @@ class TuningTable {
   /// The configs of choose(), for every bucket at once.
   BucketConfigs configs(const RopeSpec& spec, const DeviceClass& device_class) const;
 
+  /// What a Rope of `spec` consists of on a device of the class.
+  KernelPlan plan(const RopeSpec& spec, const DeviceClass& device_class) const;
+  /// The kernels of plan() for whatever device of an architecture (`sm_90`): one of no class in a
+  /// file first, then the classes of the files. Each once.
+  std::vector<KernelPlan::Kernel> all_kernels(const RopeSpec& spec, std::string_view arch) const;
+
   /// Those that have entries, each once.
   std::vector<DeviceClass> device_classes() const;
   bool knows(const DeviceClass& device_class) const;

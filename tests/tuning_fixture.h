@@ -17,7 +17,7 @@ inline const DeviceClass kBig{9, 0, 132, 62914560};
 inline const DeviceClass kSmall{9, 0, 66, 26214400};
 inline const DeviceClass kOther{8, 0, 108, 41943040};
 /// That of the stub's device.
-inline const DeviceClass kStubClass{9, 0, 132, 50 << 20};
+inline const DeviceClass kStubClass{9, 0, 132, (50 << 20) + 4096};
 
 inline RopeSpec llama_spec() {
   RopeSpec spec;
