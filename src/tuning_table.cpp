@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "ropejit/error.h"
+#include "src/driver.h"
 #include "src/source.h"
 #include "src/token_bucket.h"
 

@@ -10,7 +10,6 @@
 
 #include "ropejit/runtime.h"
 #include "ropejit/tuning.h"
-#include "src/driver.h"
 #include "src/kernel_plan.h"
 #include "src/tuning_file.h"
 #include "src/tuning_lookup.h"
@@ -18,6 +17,7 @@
 
 namespace ropejit {
 
+struct DeviceInfo;
 DeviceClass device_class(const DeviceInfo& info);
 
 /// A tuned file and where it is from.
