@@ -51,6 +51,7 @@ class Driver {
 
 class Kernel;
 class DeviceBuffer;
+class RawLaunch;
 class Stream;
 class Graph;
 
@@ -85,6 +86,7 @@ class Device : public std::enable_shared_from_this<Device> {
  private:
   friend class Kernel;
   friend class DeviceBuffer;
+  friend class RawLaunch;
   friend class Stream;
   friend class Graph;
   Device() = default;
@@ -114,6 +116,7 @@ class Kernel {
 
  private:
   friend class Device;
+  friend class RawLaunch;
   Kernel() = default;
   std::shared_ptr<const Device> device_;
   std::string name_;
