@@ -21,6 +21,8 @@ struct DeviceInfo {
   int sm_count = 0;
   std::int64_t l2_bytes = 0;
   std::int64_t memory_bytes = 0;
+  int clock_khz = 0;         ///< the highest of the multiprocessors; 0: the driver does not say
+  int memory_clock_khz = 0;  ///< likewise of the memory
 
   std::string arch() const { return "sm_" + std::to_string(major) + std::to_string(minor); }
 };
