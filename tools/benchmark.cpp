@@ -2,14 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <atomic>
-#include <exception>
-#include <mutex>
 #include <set>
-#include <thread>
 #include <utility>
 
+#include "src/for_each_index.h"
 #include "src/heuristic.h"
 #include "src/source.h"
 #include "src/token_bucket.h"
@@ -53,31 +49,6 @@ std::vector<BuildRequest> requests_for(std::span<const Workload> workloads,
   return requests;
 }
 
-/// Calls `work(i)` for every i < count, on every core. Rethrows the first exception.
-template <class Work>
-void for_each_on_every_core(std::size_t count, Work work) {
-  std::atomic<std::size_t> next{0};
-  std::mutex mutex;
-  std::exception_ptr failure;
-  const auto run = [&] {
-    for (std::size_t i = next++; i < count; i = next++) {
-      try {
-        work(i);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (failure == nullptr) failure = std::current_exception();
-        next = count;
-      }
-    }
-  };
-  const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
-  std::vector<std::jthread> threads;
-  for (std::size_t i = 1; i < std::min(cores, count); ++i) threads.emplace_back(run);
-  run();
-  threads.clear();
-  if (failure != nullptr) std::rethrow_exception(failure);
-}
-
 }  // namespace
 
 LaunchConfig config_for(const Workload& workload) {
@@ -93,8 +64,8 @@ Benchmark::Benchmark(const RuntimeOptions& options, int device)
 
 void Benchmark::build(std::span<const Workload> workloads) {
   const std::vector<BuildRequest> requests = requests_for(workloads, device_->info().arch());
-  for_each_on_every_core(requests.size(),
-                         [&](std::size_t i) { builder_.build(requests[i], Reuse::any_version); });
+  for_each_index(requests.size(), 0,
+                 [&](std::size_t i) { builder_.build(requests[i], Reuse::any_version); });
 }
 
 std::string Benchmark::obstacle(const Workload& workload) const {
