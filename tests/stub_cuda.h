@@ -48,7 +48,8 @@ struct StubFailure {
 /// with cuThreadExchangeStreamCaptureMode.
 ///
 /// A process that is only started with the stub (the CLI) takes failures from the environment:
-/// `STUB_CUDA_FAIL=cuInit=100,cuLibraryLoadData=209*2` (exported name, CUresult, times).
+/// `STUB_CUDA_FAIL=cuInit=100,cuLibraryLoadData=209*2` (exported name, CUresult, times), and from
+/// STUB_CUDA_MEMORY how many bytes the device says that it has.
 ///
 /// Fields are plain: set and read them while no other thread calls CUDA.
 struct StubCuda {
@@ -60,6 +61,7 @@ struct StubCuda {
   int minor = 0;
   int sm_count = 132;
   int l2_bytes = (50 << 20) + 4096;  ///< of no real device: what is shipped is not for this one
+  std::size_t memory_bytes = std::size_t{80} << 30;
   int registers = 40;
   int local_bytes = 16;
   std::size_t params_bytes = 0;

@@ -1,0 +1,129 @@
+#include "tools/tune_space.h"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+
+#include "src/heuristic.h"
+#include "src/launch.h"
+#include "src/source.h"
+
+namespace ropejit {
+namespace {
+
+bool one_instruction_per_access(const TunePoint& point) {
+  return point.config.access_bytes < 32 || point.architecture >= 100;
+}
+
+bool halves_to_exchange(const TunePoint& point) {
+  return point.config.pairing == Pairing::registers ||
+         point.kernel_spec.layout == Layout::sequential;
+}
+
+bool canonical(const TunePoint& point) {
+  return effective_config(point.kernel_spec, point.config) == point.config;
+}
+
+/// Slots of the larger of q and k, out of place.
+std::uint64_t slots_of_call(const LaunchShape& shape, std::int64_t tokens) {
+  return static_cast<std::uint64_t>(tokens) * std::max(shape.q_groups, shape.kv_groups) *
+         shape.slots;
+}
+
+bool work_for_every_thread(const TunePoint& point) {
+  LaunchConfig smaller = point.config;
+  for (const int threads : kBlockThreads) {
+    if (threads < point.config.block_threads) smaller.block_threads = threads;
+  }
+  if (smaller == point.config) return true;
+  const LaunchShape shape = launch_shape(point.kernel_spec, smaller);
+  return shape.block_slots < slots_of_call(shape, point.tokens);
+}
+
+constexpr TuneConstraint kConstraints[] = {
+    {"one_instruction_per_access",
+     "before sm_100 an access of 32 bytes is two of 16, which access_bytes = 16 gives as well",
+     one_instruction_per_access},
+    {"halves_to_exchange",
+     "the elements of an interleaved pair are neighbours: there is nothing to exchange",
+     halves_to_exchange},
+    {"canonical",
+     "the spec's alignment and head shape make another config of it, which is tried as itself",
+     canonical},
+    {"work_for_every_thread",
+     "a smaller block holds all of the call's work: the threads in excess would idle",
+     work_for_every_thread},
+};
+
+/// The field's values among `space`, ascending.
+template <typename Field>
+std::vector<Field> values_of(std::span<const LaunchConfig> space, Field LaunchConfig::*field) {
+  std::set<Field> values;
+  for (const LaunchConfig& config : space) values.insert(config.*field);
+  return {values.begin(), values.end()};
+}
+
+/// Adds `config` with the field one step down and one step up, where `space` has that.
+template <typename Field>
+void add_steps(std::vector<LaunchConfig>& found, const LaunchConfig& config,
+               Field LaunchConfig::*field, std::span<const LaunchConfig> space) {
+  const std::vector<Field> values = values_of(space, field);
+  const auto add = [&](Field value) {
+    LaunchConfig step = config;
+    step.*field = value;
+    if (std::find(space.begin(), space.end(), step) != space.end()) found.push_back(step);
+  };
+  const auto above = std::upper_bound(values.begin(), values.end(), config.*field);
+  const auto here = std::lower_bound(values.begin(), values.end(), config.*field);
+  if (here != values.begin()) add(*std::prev(here));
+  if (above != values.end()) add(*above);
+}
+
+}  // namespace
+
+std::span<const TuneConstraint> tune_constraints() { return kConstraints; }
+
+RopeSpec tuned_kernel_spec(const RopeSpec& spec) { return kernel_specs(spec).front(); }
+
+LaunchConfig default_config(const RopeSpec& spec, std::int64_t tokens) {
+  const RopeSpec kernel_spec = tuned_kernel_spec(spec);
+  return effective_config(kernel_spec, heuristic_config(kernel_spec, tokens));
+}
+
+std::vector<LaunchConfig> tune_space(const RopeSpec& spec, std::int64_t tokens, int architecture) {
+  TunePoint point{tuned_kernel_spec(spec), tokens, architecture, {}};
+  std::vector<LaunchConfig> space;
+  for (const int threads : kBlockThreads) {
+    for (const int bytes : kAccessBytes) {
+      for (const Pairing pairing : kPairings) {
+        for (const int heads : kHeadsPerThread) {
+          point.config = {threads, bytes, pairing, heads};
+          const bool valid =
+              std::all_of(std::begin(kConstraints), std::end(kConstraints),
+                          [&](const TuneConstraint& rule) { return rule.holds(point); });
+          if (valid) space.push_back(point.config);
+        }
+      }
+    }
+  }
+  const LaunchConfig given = default_config(spec, tokens);
+  if (std::find(space.begin(), space.end(), given) == space.end()) space.push_back(given);
+  return space;
+}
+
+std::vector<LaunchConfig> neighbours(const LaunchConfig& config,
+                                     std::span<const LaunchConfig> space) {
+  std::vector<LaunchConfig> found;
+  add_steps(found, config, &LaunchConfig::block_threads, space);
+  add_steps(found, config, &LaunchConfig::access_bytes, space);
+  add_steps(found, config, &LaunchConfig::pairing, space);
+  add_steps(found, config, &LaunchConfig::heads_per_thread, space);
+  return found;
+}
+
+bool share_kernel(const LaunchConfig& a, const LaunchConfig& b) noexcept {
+  return a.access_bytes == b.access_bytes && a.pairing == b.pairing &&
+         a.heads_per_thread == b.heads_per_thread;
+}
+
+}  // namespace ropejit
