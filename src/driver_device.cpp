@@ -195,6 +195,10 @@ void Kernel::launch(const void* params, unsigned grid, unsigned block, CUstream_
   const CUresult result = api.launch_kernel_ex.function(&config, static_cast<CUfunction>(function_),
                                                         arguments, nullptr);
   if (result == CUDA_SUCCESS) return;
+  const bool may_be_context = result == CUDA_ERROR_INVALID_CONTEXT ||
+                              result == CUDA_ERROR_CONTEXT_IS_DESTROYED ||
+                              result == CUDA_ERROR_INVALID_HANDLE;
+  if (!may_be_context) api.check(name_, api.launch_kernel_ex, result);
   const CurrentContext current(api, device_->context_);
   if (!current.pushed()) api.check(name_, api.launch_kernel_ex, result);
   api.call_for(name_, api.launch_kernel_ex, &config, static_cast<CUfunction>(function_), arguments,
