@@ -9,6 +9,7 @@
 
 #include "ropejit/error.h"
 #include "src/for_each_index.h"
+#include "src/for_each_index.h"
 
 namespace ropejit {
 namespace {
