@@ -9,7 +9,6 @@
 
 #include "ropejit/error.h"
 #include "src/for_each_index.h"
-#include "src/for_each_index.h"
 
 namespace ropejit {
 namespace {
