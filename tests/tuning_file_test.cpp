@@ -75,6 +75,18 @@ TEST_CASE("what is written satisfies the schema") {
   CHECK(schema_violations(kSchema, to_json(TuningFile{})).empty());
 }
 
+TEST_CASE("the file that the documentation shows is one, and satisfies the schema") {
+  const std::string text = read_text(ROPEJIT_SOURCE_DIR "/docs/tuning.md");
+  const std::string fence = "```json\n";
+  const std::size_t start = text.find(fence) + fence.size();
+  const std::string shown = text.substr(start, text.find("```", start) - start);
+  CHECK(schema_violations(kSchema, shown).empty());
+  const TuningFile file = parse_tuning_file(shown, "docs/tuning.md");
+  REQUIRE(file.runs.size() == 1);
+  CHECK(file.runs[0].device_class == kBig);
+  CHECK(file.runs[0].entries.size() == 1);
+}
+
 TEST_CASE("whatever member is missing or of another type, schema and reader refuse it") {
   int members = 0;
   const json good = json::parse(to_json(varied_file()));
