@@ -87,6 +87,7 @@ Place device_here(const std::string& cuda_library, int ordinal) {
 std::vector<std::int64_t> token_counts(const std::optional<std::string>& list) {
   if (list) return parse_token_list("--tokens", *list);
   std::vector<std::int64_t> counts;
+  counts.reserve(kTokenBuckets);
   for (int bucket = 0; bucket < kTokenBuckets; ++bucket) counts.push_back(bucket_tokens(bucket));
   return counts;
 }
