@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 
 #include "ropejit/error.h"
 #include "src/source.h"
@@ -20,28 +21,54 @@ kernel::Divisor divisor(std::uint64_t d) {
   return {static_cast<unsigned>((excess << 32) / d + 1), shift};
 }
 
-kernel::RopeTensor plan_tensor(const Tensor& in, const Tensor& out, std::int64_t tokens,
-                               unsigned groups, const LaunchShape& shape) {
+/// A tensor of the launch, and how many blocks work on it.
+struct PlannedTensor {
   kernel::RopeTensor tensor{};
-  if (in.data == nullptr) return tensor;
-  tensor.in = in.data;
-  tensor.out = out.data;
-  tensor.in_batch = in.stride_batch;
-  tensor.in_seq = in.stride_seq;
-  tensor.in_head = in.stride_head;
-  tensor.out_batch = out.stride_batch;
-  tensor.out_seq = out.stride_seq;
-  tensor.out_head = out.stride_head;
+  unsigned blocks = 0;
+};
+
+PlannedTensor plan_tensor(const Tensor& in, const Tensor& out, std::int64_t tokens, unsigned groups,
+                          const LaunchShape& shape) {
+  PlannedTensor planned;
+  if (in.data == nullptr) return planned;
   const unsigned slots = in.data == out.data ? shape.slots_in_place : shape.slots;
-  tensor.slots = static_cast<unsigned long long>(tokens) * groups * slots;
-  const std::uint64_t blocks = (tensor.slots + shape.block_slots - 1) / shape.block_slots;
+  planned.tensor = {in.data,
+                    out.data,
+                    in.stride_seq,
+                    in.stride_head,
+                    out.stride_seq,
+                    out.stride_head,
+                    static_cast<unsigned long long>(tokens) * groups * slots,
+                    in.stride_batch,
+                    out.stride_batch};
+  const std::uint64_t blocks = (planned.tensor.slots + shape.block_slots - 1) / shape.block_slots;
   if (blocks > kMostBlocks) {
     throw Error(
         ErrorCode::unsupported,
         fmt::format("{} tokens need {} blocks; a grid has at most 2^31 - 1", tokens, blocks));
   }
-  tensor.blocks = static_cast<unsigned>(blocks);
-  return tensor;
+  planned.blocks = static_cast<unsigned>(blocks);
+  return planned;
+}
+
+/// The farthest element of a tensor from its first, at least. check_args holds every product within
+/// 2^56.
+std::int64_t reach(const RopeArgs& args, const Tensor& tensor, std::int64_t sequences,
+                   std::int64_t heads) {
+  return (sequences - 1) * std::abs(tensor.stride_batch) +
+         (args.seq - 1) * std::abs(tensor.stride_seq) + (heads - 1) * std::abs(tensor.stride_head);
+}
+
+/// Whether indices of slots and offsets of elements stay within 31 bits.
+bool is_narrow(const RopeSpec& spec, const RopeArgs& args, const kernel::RopeParams& params,
+               std::int64_t sequences) {
+  constexpr std::int64_t kNarrow = std::int64_t{1} << 31;
+  if ((params.q.slots | params.k.slots) >= static_cast<std::uint64_t>(kNarrow)) return false;
+  const std::int64_t most = kNarrow - spec.head_dim;
+  return reach(args, args.q, sequences, spec.q_heads) < most &&
+         reach(args, args.q_out, sequences, spec.q_heads) < most &&
+         reach(args, args.k, sequences, spec.kv_heads) < most &&
+         reach(args, args.k_out, sequences, spec.kv_heads) < most;
 }
 
 bool table_is_aligned(const CosSinTable& table) {
@@ -93,13 +120,28 @@ LaunchShape launch_shape(const RopeSpec& kernel_spec, const LaunchConfig& config
 Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArgs& args,
                    const std::uint64_t* turns, float attention_factor) {
   static_assert(sizeof(std::uint64_t) == sizeof(unsigned long long));
-  const bool ragged = spec.positions == PositionMode::ragged;
-  const std::int64_t tokens = ragged ? args.seq : args.batch * args.seq;
+  const std::int64_t sequences = spec.positions == PositionMode::ragged ? 1 : args.batch;
+  const std::int64_t tokens = sequences * args.seq;
+  const PlannedTensor q = plan_tensor(args.q, args.q_out, tokens, shape.q_groups, shape);
+  const PlannedTensor k = plan_tensor(args.k, args.k_out, tokens, shape.kv_groups, shape);
+  const std::uint64_t blocks = std::uint64_t{q.blocks} + k.blocks;
+  if (blocks > kMostBlocks) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("{} blocks; a grid has at most 2^31 - 1", blocks));
+  }
   Launch launch{};
+  launch.grid = static_cast<unsigned>(blocks);
+  launch.block = shape.block_threads;
   kernel::RopeParams& params = launch.params;
-  params.q = plan_tensor(args.q, args.q_out, tokens, shape.q_groups, shape);
-  params.k = plan_tensor(args.k, args.k_out, tokens, shape.kv_groups, shape);
+  params.q_blocks = q.blocks;
+  params.q = q.tensor;
+  params.k = k.tensor;
   params.turns = reinterpret_cast<const unsigned long long*>(turns);
+  params.offset = args.offset;
+  params.batch = static_cast<unsigned long long>(args.batch);
+  params.seq = static_cast<unsigned long long>(args.seq);
+  params.attention_factor = attention_factor;
+  params.early_positions = args.early_positions ? 1 : 0;
   params.cos = args.table.cos;
   params.sin = args.table.sin;
   params.table_rows = args.table.rows;
@@ -108,22 +150,8 @@ Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArg
   params.positions = args.positions;
   params.cu_seqlens = args.cu_seqlens;
   params.position_stride = args.position_stride_batch.value_or(args.seq);
-  params.offset = args.offset;
-  params.batch = static_cast<unsigned long long>(args.batch);
-  params.seq = static_cast<unsigned long long>(args.seq);
-  params.attention_factor = attention_factor;
-  params.early_positions = args.early_positions ? 1 : 0;
-  constexpr unsigned long long kNarrow = 1ull << 31;
-  params.wide = params.q.slots >= kNarrow || params.k.slots >= kNarrow ? 1 : 0;
+  params.wide = is_narrow(spec, args, params, sequences) ? 0 : 1;
   if (args.batch > 1 && params.wide == 0) params.seq_divisor = divisor(params.seq);
-
-  const std::uint64_t blocks = std::uint64_t{params.q.blocks} + params.k.blocks;
-  if (blocks > kMostBlocks) {
-    throw Error(ErrorCode::unsupported,
-                fmt::format("{} blocks; a grid has at most 2^31 - 1", blocks));
-  }
-  launch.grid = static_cast<unsigned>(blocks);
-  launch.block = shape.block_threads;
   return launch;
 }
 

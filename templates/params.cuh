@@ -9,10 +9,9 @@ namespace ropejit::kernel {
 struct RopeTensor {
   const void* in;
   void* out;
-  long long in_batch, in_seq, in_head;
-  long long out_batch, out_seq, out_head;
+  long long in_seq, in_head, out_seq, out_head;
   unsigned long long slots;  // tokens x groups of heads x slots of a group; 0: it is absent
-  unsigned blocks;           // of the grid that work on it
+  long long in_batch, out_batch;
 };
 
 // Exact division of n < 2^31 by a divisor of 1 to 2^31 that is known before the launch: with
@@ -24,22 +23,24 @@ struct Divisor {
   unsigned shift;
 };
 
+// What every thread reads comes first: a kernel's parameters are fetched line by line.
 struct RopeParams {
-  RopeTensor q, k;                  // q's blocks come first in the grid, then k's
+  unsigned q_blocks;                // of the grid: q's blocks come first, then k's
+  unsigned wide;                    // 1: indices or offsets of elements may leave 31 bits
   const unsigned long long* turns;  // AngleSource::exact: [rotary_dim / 2], 16-byte aligned
-  const float* cos;                 // AngleSource::table: row p of [table_rows, table_stride]
-  const float* sin;
-  long long table_rows, table_stride;
-  const void* positions;  // see PositionMode in ropejit/spec.h
-  const void* cu_seqlens;
-  long long position_stride;  // token_ids: elements between the ids of two sequences
-  long long offset;           // PositionMode::offset
+  long long offset;                 // PositionMode::offset
   unsigned long long batch, seq;
   Divisor seq_divisor;  // of seq, where indices are narrow
   float attention_factor;
-  unsigned wide;             // 1: q or k has 2^31 slots or more
-  unsigned table_aligned;    // 1: every row of cos and sin starts at a multiple of 16 bytes
   unsigned early_positions;  // 1: positions may be read before the kernels ahead have finished
+  RopeTensor q, k;
+  const float* cos;  // AngleSource::table: row p of [table_rows, table_stride]
+  const float* sin;
+  long long table_rows, table_stride;
+  unsigned long long table_aligned;  // 1: every row of cos and sin starts at a multiple of 16 bytes
+  const void* positions;             // see PositionMode in ropejit/spec.h
+  const void* cu_seqlens;
+  long long position_stride;  // token_ids: elements between the ids of two sequences
 };
 
 }  // namespace ropejit::kernel

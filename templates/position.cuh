@@ -5,9 +5,12 @@
 
 // From a token to its sequence and its position.
 
+// Index: u32 where every index of a token, slot and element, and every product of one with a
+// stride, fits into 31 bits, as the host has found out; else u64.
+template <class Index>
 struct Token {
-  u64 batch;  // which sequence
-  u64 seq;    // which token of it; ragged: which of all tokens
+  Index batch;  // which sequence
+  Index seq;    // which token of it; ragged: which of all tokens
   i64 position;
   bool present;  // ragged: whether it belongs to a sequence
 };
@@ -35,29 +38,35 @@ ROPE_DEVICE u64 sequence_of(const void* cu_seqlens, u64 batch, i64 token) {
   return low;
 }
 
-ROPE_DEVICE Token ragged_token(const RopeParams& p, u64 token) {
+template <class Index>
+ROPE_DEVICE Token<Index> ragged_token(const RopeParams& p, Index token) {
   const bool present = p.batch > 0 && i64(token) >= index_at(p.cu_seqlens, 0) &&
                        i64(token) < index_at(p.cu_seqlens, p.batch);
-  if (!present) return Token{0, token, 0, false};
+  if (!present) return {0, token, 0, false};
   const u64 sequence = sequence_of(p.cu_seqlens, p.batch, i64(token));
   const u64 first = p.positions == nullptr ? 0 : u64(index_at(p.positions, sequence));
-  return Token{0, token, i64(first + token - u64(index_at(p.cu_seqlens, sequence))), true};
+  return {0, token, i64(first + token - u64(index_at(p.cu_seqlens, sequence))), true};
 }
 
+ROPE_DEVICE u32 sequence_of_token(const RopeParams& p, u32 token) {
+  return divide(token, p.seq_divisor);
+}
+ROPE_DEVICE u64 sequence_of_token(const RopeParams& p, u64 token) { return token / p.seq; }
+
 // Sums are formed in unsigned arithmetic: positions wrap modulo 2^64 as the phase does.
-ROPE_DEVICE Token token_at(const RopeParams& p, u64 token) {
+template <class Index>
+ROPE_DEVICE Token<Index> token_at(const RopeParams& p, Index token) {
   if constexpr (kPositions == PositionMode::ragged) return ragged_token(p, token);
-  u64 batch = 0, seq = token;
+  Index batch = 0, seq = token;
   if (p.batch > 1) {
-    batch = p.wide ? token / p.seq : divide(u32(token), p.seq_divisor);
-    seq = token - batch * p.seq;
+    batch = sequence_of_token(p, token);
+    seq = token - batch * Index(p.seq);
   }
   if constexpr (kPositions == PositionMode::offset) {
-    return Token{batch, seq, i64(u64(p.offset) + seq), true};
+    return {batch, seq, i64(u64(p.offset) + seq), true};
   } else if constexpr (kPositions == PositionMode::sequence_offsets) {
-    return Token{batch, seq, i64(u64(index_at(p.positions, batch)) + seq), true};
+    return {batch, seq, i64(u64(index_at(p.positions, batch)) + seq), true};
   } else {
-    return Token{batch, seq, index_at(p.positions, u64(i64(batch) * p.position_stride) + seq),
-                 true};
+    return {batch, seq, index_at(p.positions, u64(i64(batch) * p.position_stride) + seq), true};
   }
 }

@@ -19,7 +19,7 @@
 // One thread, from its loads to its stores: load(), which forms the angles too; with an exchange,
 // swap() of every row; rotate(); with an exchange, swap() again; store(). On the host all lanes of
 // a warp take each step together.
-template <int kHeads>
+template <int kHeads, class Index>
 struct RopeThread {
   static constexpr int kRows = kHeadsPerThread < kHeads ? kHeadsPerThread : kHeads;
   static constexpr u32 kGroups = (kHeads + kRows - 1) / kRows;
@@ -73,10 +73,10 @@ struct RopeThread {
   ROPE_DEVICE void copy_rest(const RopeTensor& tensor, const Element* in, u32 piece);
 };
 
-template <int kHeads>
-ROPE_DEVICE void RopeThread<kHeads>::load(const RopeParams& p, const RopeTensor& tensor, u32 block,
-                                          u32 thread, u32 block_threads) {
-  const Slot slot = slot_of(p, tensor, kGroups, block, thread, block_threads);
+template <int kHeads, class Index>
+ROPE_DEVICE void RopeThread<kHeads, Index>::load(const RopeParams& p, const RopeTensor& tensor,
+                                                 u32 block, u32 thread, u32 block_threads) {
+  const Slot<Index> slot = slot_of<Index>(tensor, kGroups, block, thread, block_threads);
   side = slot.side;
   rotates = slot.inside && slot.place < kRotarySlots;
   const int first = slot.place < kRotarySlots ? int(slot.place) * kPiece : 0;
@@ -89,21 +89,22 @@ ROPE_DEVICE void RopeThread<kHeads>::load(const RopeParams& p, const RopeTensor&
   // Positions of PositionMode::offset are in the parameters.
   const bool early = kPositions == PositionMode::offset || p.early_positions;
   if (!early) wait_for_kernels_ahead();
-  Token token{};
+  Token<Index> token{};
   if (kPositions == PositionMode::offset || slot.inside) token = token_at(p, slot.token);
   if (early) wait_for_kernels_ahead();
   rotates = rotates && token.present;
 
-  const u32 head = slot.group * kRows;
-  rows = kHeads % kRows == 0 || head + kRows <= u32(kHeads) ? kRows : kHeads - int(head);
-  const i64 seq = i64(token.seq);
-  const Element* in =
-      static_cast<const Element*>(tensor.in) + seq * tensor.in_seq + head * tensor.in_head;
-  out = static_cast<Element*>(tensor.out) + seq * tensor.out_seq + head * tensor.out_head;
+  const auto head = Signed<Index>(slot.group * kRows);
+  rows = kHeads % kRows == 0 || head + kRows <= kHeads ? kRows : kHeads - int(head);
+  const auto seq = Signed<Index>(token.seq);
+  auto in_at = seq * Signed<Index>(tensor.in_seq) + head * Signed<Index>(tensor.in_head);
+  auto out_at = seq * Signed<Index>(tensor.out_seq) + head * Signed<Index>(tensor.out_head);
   if (p.batch > 1) {
-    in += i64(token.batch) * tensor.in_batch;
-    out += i64(token.batch) * tensor.out_batch;
+    in_at += Signed<Index>(token.batch) * Signed<Index>(tensor.in_batch);
+    out_at += Signed<Index>(token.batch) * Signed<Index>(tensor.out_batch);
   }
+  const Element* in = static_cast<const Element*>(tensor.in) + in_at;
+  out = static_cast<Element*>(tensor.out) + out_at;
   if (rotates) {
     const int at = first + int(side) * (kRotaryDim / 2);
     in += at;
@@ -117,17 +118,17 @@ ROPE_DEVICE void RopeThread<kHeads>::load(const RopeParams& p, const RopeTensor&
       }
     }
   } else if constexpr (kPassPieces > 0) {
-    if (slot.inside && token.present)
-      copy_rest(tensor, in, (slot.place - kRotarySlots) * kSides + side);
+    const u32 piece = (slot.place - kRotarySlots) * kSides + side;
+    if (slot.inside && token.present) copy_rest(tensor, in, piece);
   }
   release_kernel_behind();
   // While the loads are under way.
   if constexpr (kRotate) angle = angles_of(p, angle_input, token.position, first_pair);
 }
 
-template <int kHeads>
-ROPE_DEVICE void RopeThread<kHeads>::copy_rest(const RopeTensor& tensor, const Element* in,
-                                               u32 piece) {
+template <int kHeads, class Index>
+ROPE_DEVICE void RopeThread<kHeads, Index>::copy_rest(const RopeTensor& tensor, const Element* in,
+                                                      u32 piece) {
   if (piece >= kPassPieces) return;  // the last slot may have one for one side only
   const int at = kRotaryDim + int(piece) * kPassPiece;
   Piece<kPassPiece> values[kRows];
@@ -141,8 +142,8 @@ ROPE_DEVICE void RopeThread<kHeads>::copy_rest(const RopeTensor& tensor, const E
   }
 }
 
-template <int kHeads>
-ROPE_DEVICE void RopeThread<kHeads>::rotate() {
+template <int kHeads, class Index>
+ROPE_DEVICE void RopeThread<kHeads, Index>::rotate() {
 #pragma unroll
   for (int row = 0; row < kRows; ++row) {
     if constexpr (kLayout == Layout::interleaved) {
@@ -155,8 +156,8 @@ ROPE_DEVICE void RopeThread<kHeads>::rotate() {
   }
 }
 
-template <int kHeads>
-ROPE_DEVICE void RopeThread<kHeads>::store(const RopeTensor& tensor) const {
+template <int kHeads, class Index>
+ROPE_DEVICE void RopeThread<kHeads, Index>::store(const RopeTensor& tensor) const {
   if (!rotates) return;
 #pragma unroll
   for (int row = 0; row < kRows; ++row) {
@@ -169,17 +170,17 @@ ROPE_DEVICE void RopeThread<kHeads>::store(const RopeTensor& tensor) const {
 }
 
 #if defined(__CUDACC__)
-template <int kHeads>
-ROPE_DEVICE void swap_rows(RopeThread<kHeads>& thread) {
+template <int kHeads, class Index>
+ROPE_DEVICE void swap_rows(RopeThread<kHeads, Index>& thread) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll
   for (int row = 0; row < thread.kRows; ++row) thread.receive(row, exchange(thread.sent(row)));
 #endif
 }
 
-template <int kHeads>
+template <int kHeads, class Index>
 ROPE_DEVICE void rope(const RopeParams& p, const RopeTensor& tensor, u32 block) {
-  RopeThread<kHeads> thread;
+  RopeThread<kHeads, Index> thread;
   thread.load(p, tensor, block, threadIdx.x, blockDim.x);
   if constexpr (kRotate) {
     if constexpr (kExchange) swap_rows(thread);
@@ -189,19 +190,28 @@ ROPE_DEVICE void rope(const RopeParams& p, const RopeTensor& tensor, u32 block) 
   thread.store(tensor);
 }
 
+template <class Index>
+ROPE_DEVICE void rope(const RopeParams& p, u32 block) {
+  if (block < p.q_blocks) {
+    rope<kQHeads, Index>(p, p.q, block);
+  } else {
+    rope<kKvHeads, Index>(p, p.k, block - p.q_blocks);
+  }
+}
+
 extern "C" __global__ void __launch_bounds__(kMostBlockThreads)
     ropejit_rope(const __grid_constant__ RopeParams p) {
-  if (blockIdx.x < p.q.blocks) {
-    rope<kQHeads>(p, p.q, blockIdx.x);
+  if (p.wide) {
+    rope<u64>(p, blockIdx.x);
   } else {
-    rope<kKvHeads>(p, p.k, blockIdx.x - p.q.blocks);
+    rope<u32>(p, blockIdx.x);
   }
 }
 #else
-template <int kHeads>
-void swap_rows(RopeThread<kHeads> (&lanes)[kWarpLanes]) {
+template <int kHeads, class Index>
+void swap_rows(RopeThread<kHeads, Index> (&lanes)[kWarpLanes]) {
   for (int row = 0; row < lanes[0].kRows; ++row) {
-    Words<RopeThread<kHeads>::kHalfBytes> sent[kWarpLanes];
+    Words<RopeThread<kHeads, Index>::kHalfBytes> sent[kWarpLanes];
     for (u32 lane = 0; lane < kWarpLanes; ++lane) sent[lane] = lanes[lane].sent(row);
     for (u32 lane = 0; lane < kWarpLanes; ++lane) {
       lanes[lane].receive(row, sent[lane ^ kHalfWarp]);
@@ -209,18 +219,27 @@ void swap_rows(RopeThread<kHeads> (&lanes)[kWarpLanes]) {
   }
 }
 
-template <int kHeads>
+template <int kHeads, class Index>
 void rope(const RopeParams& p, const RopeTensor& tensor, u32 block, u32 warp, u32 block_threads) {
-  RopeThread<kHeads> lanes[kWarpLanes] = {};
+  RopeThread<kHeads, Index> lanes[kWarpLanes] = {};
   for (u32 lane = 0; lane < kWarpLanes; ++lane) {
     lanes[lane].load(p, tensor, block, warp * kWarpLanes + lane, block_threads);
   }
   if constexpr (kRotate) {
     if constexpr (kExchange) swap_rows(lanes);
-    for (RopeThread<kHeads>& lane : lanes) lane.rotate();
+    for (RopeThread<kHeads, Index>& lane : lanes) lane.rotate();
     if constexpr (kExchange) swap_rows(lanes);
   }
-  for (const RopeThread<kHeads>& lane : lanes) lane.store(tensor);
+  for (const RopeThread<kHeads, Index>& lane : lanes) lane.store(tensor);
+}
+
+template <class Index>
+void rope(const RopeParams& p, u32 block, u32 warp, u32 block_threads) {
+  if (block < p.q_blocks) {
+    rope<kQHeads, Index>(p, p.q, block, warp, block_threads);
+  } else {
+    rope<kKvHeads, Index>(p, p.k, block - p.q_blocks, warp, block_threads);
+  }
 }
 
 // Executes the grid on the host, one warp after the other. Returns how many accesses were
@@ -229,10 +248,10 @@ extern "C" long long ropejit_rope_on_host(const RopeParams* p, u32 grid, u32 blo
   host_misaligned_accesses = 0;
   for (u32 block = 0; block < grid; ++block) {
     for (u32 warp = 0; warp < block_threads / kWarpLanes; ++warp) {
-      if (block < p->q.blocks) {
-        rope<kQHeads>(*p, p->q, block, warp, block_threads);
+      if (p->wide) {
+        rope<u64>(*p, block, warp, block_threads);
       } else {
-        rope<kKvHeads>(*p, p->k, block - p->q.blocks, warp, block_threads);
+        rope<u32>(*p, block, warp, block_threads);
       }
     }
   }

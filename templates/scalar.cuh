@@ -20,6 +20,17 @@ using u64 = unsigned long long;
 using i32 = int;
 using i64 = long long;
 
+template <class Unsigned>
+struct SignedOf {
+  using type = i64;
+};
+template <>
+struct SignedOf<u32> {
+  using type = i32;
+};
+template <class Unsigned>
+using Signed = typename SignedOf<Unsigned>::type;
+
 template <Dtype dtype>
 struct Storage {
   using type = u16;

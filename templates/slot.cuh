@@ -30,8 +30,9 @@ static_assert((kHeadDim - kRotaryDim) % kPassPiece == 0, "the pieces fill the re
 static_assert(!kExchange || kLayout == Layout::sequential, "neighbours need no exchange");
 static_assert(!kExchange || kPiece >= 2, "lanes exchange half of their pieces");
 
+template <class Index>
 struct Slot {
-  u64 token;
+  Index token;
   u32 group;    // of heads
   u32 place;    // in the group's slots
   u32 side;     // 0, but for the second lane of an exchange
@@ -39,29 +40,21 @@ struct Slot {
 };
 
 template <class Index>
-ROPE_DEVICE void place_slot(Slot& to, Index index, bool in_place, u32 groups) {
-  // Nothing passes through in place, so nothing copies.
-  const Index row = in_place ? index / kRotarySlots : index / kSlots;
-  to.place = u32(index - row * (in_place ? kRotarySlots : kSlots));
-  to.token = row / groups;
-  to.group = u32(row - Index(to.token) * groups);
-}
-
-ROPE_DEVICE Slot slot_of(const RopeParams& p, const RopeTensor& tensor, u32 groups, u32 block,
-                         u32 thread, u32 block_threads) {
-  Slot slot{};
+ROPE_DEVICE Slot<Index> slot_of(const RopeTensor& tensor, u32 groups, u32 block, u32 thread,
+                                u32 block_threads) {
+  Slot<Index> slot{};
   u32 in_block = thread;
   if constexpr (kExchange) {
     slot.side = thread / kHalfWarp % 2;
     in_block = thread / kWarpLanes * kHalfWarp + thread % kHalfWarp;
   }
-  const u64 index = u64(block) * (block_threads / kSides) + in_block;
-  slot.inside = index < tensor.slots;
-  const bool in_place = tensor.in == tensor.out;
-  if (p.wide) {
-    place_slot(slot, index, in_place, groups);
-  } else {
-    place_slot(slot, u32(index), in_place, groups);
-  }
+  const Index index = Index(block) * (block_threads / kSides) + in_block;
+  slot.inside = index < Index(tensor.slots);
+  // Nothing passes through in place, so nothing copies.
+  const bool in_place = kPassPieces == 0 || tensor.in == tensor.out;
+  const Index row = in_place ? index / kRotarySlots : index / kSlots;
+  slot.place = u32(index - row * (in_place ? kRotarySlots : kSlots));
+  slot.token = row / groups;
+  slot.group = u32(row - slot.token * groups);
   return slot;
 }

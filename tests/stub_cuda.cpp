@@ -222,7 +222,8 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction handle, void*
                       {config->gridDimX, config->gridDimY, config->gridDimZ},
                       {config->blockDimX, config->blockDimY, config->blockDimZ},
                       config->hStream,
-                      {}};
+                      {},
+                      is_dependent(*config)};
     const auto* bytes = static_cast<const std::byte*>(params[0]);
     launch.params.assign(bytes, bytes + state.params_bytes);
     return submit(config->hStream, [launch] { state.launches.push_back(launch); });

@@ -20,6 +20,7 @@ struct StubLaunch {
   unsigned block[3] = {};
   CUstream_st* stream = nullptr;  ///< where the launch, or the capture of it, was asked for
   std::vector<std::byte> params;  ///< the first StubCuda::params_bytes of the only parameter
+  bool dependent = false;         ///< with programmatic stream serialization
 };
 
 /// What exists at the moment. All zero once everything was released.
