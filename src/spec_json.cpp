@@ -1,3 +1,5 @@
+#include "src/spec_json.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -5,8 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "ropejit/error.h"
-#include "ropejit/model.h"
-#include "src/json_value.h"
 #include "src/text.h"
 
 namespace ropejit {
@@ -68,6 +68,8 @@ RopeSpec read_fields(const JsonValue& object) {
   return spec;
 }
 
+}  // namespace
+
 SpecFile read_spec(const JsonValue& object) {
   check_keys(object);
   SpecFile file;
@@ -82,8 +84,6 @@ SpecFile read_spec(const JsonValue& object) {
   }
   return file;
 }
-
-}  // namespace
 
 std::vector<SpecFile> parse_specs(std::string_view json, const std::string& origin) {
   const JsonValue document = JsonValue::parse(json, origin);

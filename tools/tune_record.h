@@ -1,0 +1,80 @@
+#ifndef ROPEJIT_TOOLS_TUNE_RECORD_H_
+#define ROPEJIT_TOOLS_TUNE_RECORD_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ropejit/config.h"
+#include "ropejit/spec.h"
+#include "tools/tune_measurer.h"
+
+namespace ropejit {
+
+/// One measurement of a config. Those of one round were taken next to each other.
+struct TimedRound {
+  int round = 0;
+  CallTimes times;
+
+  bool operator==(const TimedRound&) const = default;
+};
+
+/// All that is known of a config in a cell.
+struct Candidate {
+  LaunchConfig config;
+  Vetting vetting;
+  std::vector<TimedRound> rounds;  ///< ascending
+  double measure_ms = 0;           ///< spent on the rounds
+
+  bool operator==(const Candidate&) const = default;
+};
+
+/// All that was measured in a cell, in the order in which the configs were tried.
+struct CellRecord {
+  RopeSpec spec;
+  std::int64_t tokens = 1;
+  /// The rounds from this one on compared the configs between which the choice is.
+  int final_from = 0;
+  /// Whether the search came to its end; else there is no choice to be made of it.
+  bool complete = true;
+  std::string timestamp;  ///< when it was measured, such as `2026-01-31T12:00:00Z`
+  std::vector<Candidate> candidates;
+
+  bool operator==(const CellRecord&) const = default;
+};
+
+/// The machine and the program that a recording is from.
+struct RecordOrigin {
+  std::string device;    ///< its name, such as `NVIDIA H200`
+  int architecture = 0;  ///< 90 for sm_90
+  int sm_count = 0;
+  int l2_bytes = 0;
+  std::string driver;    ///< such as `CUDA 13.0`
+  std::string compiler;  ///< such as `NVRTC 13.0`
+  std::string ropejit;   ///< version and commit
+
+  bool operator==(const RecordOrigin&) const = default;
+};
+
+/// What a tuning measured, as a file: to run a search again without a GPU, to go on where one was
+/// interrupted, and to export.
+struct Recording {
+  RecordOrigin origin;
+  std::vector<CellRecord> cells;
+
+  /// The cell of a spec and a token count; nullptr if there is none.
+  const CellRecord* find(const RopeSpec& spec, std::int64_t tokens) const noexcept;
+  bool operator==(const Recording&) const = default;
+};
+
+/// A JSON document with one line per candidate, times to five digits.
+std::string to_json(const Recording& recording);
+/// Throws Error(invalid_argument) that names `origin`, the field, its value and the rule.
+Recording parse_recording(std::string_view json, const std::string& origin);
+/// Reads a file; Error(io) if it cannot be read.
+Recording load_recording(const std::string& path);
+
+}  // namespace ropejit
+
+#endif  // ROPEJIT_TOOLS_TUNE_RECORD_H_

@@ -1,0 +1,43 @@
+#ifndef ROPEJIT_TOOLS_TUNE_SEARCH_H_
+#define ROPEJIT_TOOLS_TUNE_SEARCH_H_
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "ropejit/config.h"
+#include "tools/tune_measurer.h"
+#include "tools/tune_record.h"
+
+namespace ropejit {
+
+struct SearchOptions {
+  /// How much may be measured in a cell: a config in a round is one measurement.
+  int measurements = 400;
+  /// And how long that may take, all that belongs to it included; 0: any time.
+  double seconds = 0;
+  /// Of what is left to chance. The same seed and the same times give the same choice.
+  std::uint64_t seed = 1;
+  /// Measures the whole space, every config `exhaustive_rounds` times, whatever the limits say, and
+  /// then the best of it as always.
+  bool exhaustive = false;
+  int exhaustive_rounds = 7;
+};
+
+/// Looks for the fastest config of a cell.
+///
+/// Half of the budget goes into finding candidates, one round each: from the default and from
+/// `favourites` (the winners of a neighbouring cell, say) it goes to the best neighbour as long as
+/// that is better, and then starts again from kernels that were not tried yet, at last from
+/// anywhere. A fifth goes into rounds that halve their number. The rest goes into final rounds
+/// between the last six, with the default and the favourites among them, until what they say is
+/// clear (see tune_select.h). Configs that fail vetting are recorded and never timed.
+///
+/// When `stop` becomes true, it returns within a round, with a record that is not complete.
+CellRecord search_cell(const TuneCell& cell, Measurer& measurer,
+                       std::span<const LaunchConfig> favourites, const SearchOptions& options,
+                       const std::atomic<bool>& stop);
+
+}  // namespace ropejit
+
+#endif  // ROPEJIT_TOOLS_TUNE_SEARCH_H_
