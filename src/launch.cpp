@@ -14,13 +14,6 @@ namespace {
 
 constexpr std::uint64_t kMostBlocks = 0x7fffffff;
 
-/// Multiplier and shift of kernel::Divisor for a divisor of 1 to 2^31.
-kernel::Divisor divisor(std::uint64_t d) {
-  const auto shift = static_cast<unsigned>(std::bit_width(d - 1));
-  const std::uint64_t excess = (std::uint64_t{1} << shift) - d;
-  return {static_cast<unsigned>((excess << 32) / d + 1), shift};
-}
-
 /// A tensor of the launch, and how many blocks work on it.
 struct PlannedTensor {
   kernel::RopeTensor tensor{};
@@ -101,6 +94,12 @@ bool aligned_to(const RopeSpec& spec, const RopeArgs& args, int alignment) noexc
   return bits % static_cast<std::uintptr_t>(alignment) == 0;
 }
 
+kernel::Divisor divisor(std::uint64_t d) noexcept {
+  const auto shift = static_cast<unsigned>(std::bit_width(d - 1));
+  const std::uint64_t excess = (std::uint64_t{1} << shift) - d;
+  return {static_cast<unsigned>((excess << 32) / d + 1), shift};
+}
+
 LaunchShape launch_shape(const RopeSpec& kernel_spec, const LaunchConfig& config) {
   const Geometry shape = geometry(kernel_spec, config);
   const auto groups = [&](int heads) {
@@ -141,6 +140,7 @@ Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArg
   params.batch = static_cast<unsigned long long>(args.batch);
   params.seq = static_cast<unsigned long long>(args.seq);
   params.attention_factor = attention_factor;
+  params.dependent_launch = args.dependent_launch ? 1 : 0;
   params.early_positions = args.early_positions ? 1 : 0;
   params.cos = args.table.cos;
   params.sin = args.table.sin;

@@ -28,6 +28,9 @@ struct Launch {
   unsigned block;
 };
 
+/// Multiplier and shift of kernel::Divisor for a divisor of 1 to 2^31.
+kernel::Divisor divisor(std::uint64_t d) noexcept;
+
 /// What a call need not compute again for one kernel and config.
 struct LaunchShape {
   unsigned block_threads;

@@ -132,8 +132,8 @@ void validate(const RopeSpec& spec) {
   require(spec.kv_heads >= 1 && spec.kv_heads <= 512, "kv_heads", spec.kv_heads,
           "must be from 1 to 512");
   const int alignment = spec.alignment;
-  require(alignment == 2 || alignment == 4 || alignment == 8 || alignment == 16, "alignment",
-          alignment, "must be 2, 4, 8 or 16");
+  require(alignment >= 2 && alignment <= 32 && (alignment & (alignment - 1)) == 0, "alignment",
+          alignment, "must be 2, 4, 8, 16 or 32");
   require(alignment >= static_cast<int>(size_of(spec.dtype)), "alignment", alignment,
           fmt::format("must be at least one element of {}: {} bytes", name(spec.dtype),
                       size_of(spec.dtype)));

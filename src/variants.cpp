@@ -56,8 +56,8 @@ std::vector<IndexType> usual_index_types(PositionMode positions) {
 }
 
 int parse_alignment(std::string_view text, std::string_view field) {
-  constexpr auto kValues = std::to_array<std::string_view>({"2", "4", "8", "16"});
-  constexpr std::array<int, 4> kBytes = {2, 4, 8, 16};
+  constexpr auto kValues = std::to_array<std::string_view>({"2", "4", "8", "16", "32"});
+  constexpr std::array<int, 5> kBytes = {2, 4, 8, 16, 32};
   const auto found = std::find(kValues.begin(), kValues.end(), text);
   if (found != kValues.end()) return kBytes[static_cast<std::size_t>(found - kValues.begin())];
   throw Error(ErrorCode::invalid_argument,

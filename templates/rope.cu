@@ -121,7 +121,7 @@ ROPE_DEVICE void RopeThread<kHeads, Index>::load(const RopeParams& p, const Rope
     const u32 piece = (slot.place - kRotarySlots) * kSides + side;
     if (slot.inside && token.present) copy_rest(tensor, in, piece);
   }
-  release_kernel_behind();
+  if (p.dependent_launch) release_kernel_behind();
   // While the loads are under way.
   if constexpr (kRotate) angle = angles_of(p, angle_input, token.position, first_pair);
 }

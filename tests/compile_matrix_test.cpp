@@ -36,9 +36,9 @@ bool no_nvrtc() { return !nvrtc().has_value(); }
 const std::vector<std::string> archs = {"sm_75", "sm_80", "sm_90", "sm_100", "sm_120"};
 
 /// What is wrong with one kernel for one architecture; empty: nothing.
-std::string problem_of(const RopeSpec& spec, const std::string& arch) {
+std::string problem_of(const MatrixKernel& kernel, const std::string& arch) {
   try {
-    const Source source = render(spec, LaunchConfig{});
+    const Source source = render(kernel.spec, kernel.config);
     const std::vector<std::byte> cubin =
         nvrtc()->compile(source.text, source.name, arch, compile_options());
     const std::optional<unsigned> stack = stack_bytes(cubin);
@@ -68,28 +68,30 @@ extern "C" __global__ void clean(float* x) { x[threadIdx.x] *= 2; })";
 
 /// All, unless sanitizers watch: they see nothing of NVRTC, and an eighth of the kernels takes them
 /// through all that is ours.
-std::vector<RopeSpec> some_of(std::vector<RopeSpec> kernels) {
+std::vector<MatrixKernel> some_of(std::vector<MatrixKernel> kernels) {
 #if defined(__SANITIZE_ADDRESS__)
   std::size_t i = 0;
-  std::erase_if(kernels, [&](const RopeSpec&) { return i++ % 8 != 0; });
+  std::erase_if(kernels, [&](const MatrixKernel&) { return i++ % 8 != 0; });
 #endif
   return kernels;
 }
 
 TEST_CASE("every kernel of the matrix compiles for every architecture without local memory" *
           doctest::skip(no_nvrtc())) {
-  const std::vector<RopeSpec> kernels = some_of(matrix_kernels());
+  const std::vector<MatrixKernel> kernels = some_of(matrix_kernels());
   const std::size_t count = kernels.size() * archs.size();
   std::atomic<std::size_t> next{0};
   std::mutex mutex;
   std::vector<std::string> failures;
   const auto work = [&] {
     for (std::size_t i = next++; i < count; i = next++) {
-      const RopeSpec& spec = kernels[i / archs.size()];
+      const MatrixKernel& kernel = kernels[i / archs.size()];
       const std::string& arch = archs[i % archs.size()];
-      const std::string problem = problem_of(spec, arch);
+      const std::string problem = problem_of(kernel, arch);
+      if (problem.empty()) continue;
       const std::lock_guard lock(mutex);
-      if (!problem.empty()) failures.push_back(describe(spec) + " " + arch + ": " + problem);
+      failures.push_back(fmt::format("{}, {} {}: {}", describe(kernel.spec),
+                                     describe(kernel.config), arch, problem));
     }
   };
   {

@@ -135,7 +135,8 @@ TEST_CASE("accesses at addresses that are no multiple of their width are counted
     CaseMemory memory = make_memory(test);
     Launch launch =
         plan_launch(spec, shape, args_of(test, memory), test.frequencies.turns.data(), 1.0f);
-    // 3 tokens x 3 heads, one thread each, which loads and stores two runs of 8 elements.
+    // 3 tokens x 3 heads, one thread each, which loads and stores two runs of 8 elements, and reads
+    // 8 frequencies, aligned.
     CHECK(kernel.run(launch.params, launch.grid, launch.block) == (base_offset == 1 ? 36 : 0));
   }
 }

@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "src/heuristic.h"
 #include "src/source.h"
 #include "tests/covering_rows.h"
 #include "tools/case_positions.h"
@@ -62,6 +63,21 @@ struct Tokens {
 };
 constexpr std::array<Tokens, 6> kTokens = {{{1, 1}, {1, 7}, {2, 5}, {3, 4}, {1, 13}, {9, 1}}};
 
+/// Every way to compute a spec that is not just a number of threads, but for 32-byte accesses of
+/// pairs in registers.
+constexpr std::array<LaunchConfig, 10> kConfigs = {{
+    {128, 16, Pairing::registers, 1},
+    {96, 8, Pairing::registers, 2},
+    {32, 4, Pairing::registers, 4},
+    {192, 16, Pairing::exchange, 1},
+    {64, 16, Pairing::exchange, 2},
+    {128, 8, Pairing::exchange, 4},
+    {512, 4, Pairing::exchange, 1},
+    {160, 8, Pairing::registers, 1},
+    {128, 32, Pairing::exchange, 2},
+    {256, 16, Pairing::registers, 4},
+}};
+
 /// The dimensions of the design, by index into a row.
 enum Dimension : std::size_t {
   kLayout,
@@ -79,9 +95,11 @@ enum Dimension : std::size_t {
   kTokenCounts,
   kPosition,
   kFactor,
+  kConfig,
   kDimensions
 };
-constexpr std::array<int, kDimensions> kLevels = {2, 3, 12, 5, 5, 7, 4, 2, 2, 4, 8, 2, 6, 13, 2};
+constexpr std::array<int, kDimensions> kLevels = {2, 3, 12, 5, 5, 7,  5, 2,
+                                                  2, 4, 8,  2, 6, 13, 2, kConfigs.size()};
 
 /// All of the head, nearly all, half, a quarter, and one pair; even, and at least 2.
 int rotary_dim(int head_dim, int level) {
@@ -116,6 +134,7 @@ VerifyCase case_of(const std::vector<int>& row) {
   VerifyCase test;
   test.spec = spec_of(row);
   test.frequencies = frequencies_for(test.spec, row[kFactor] == 0 ? 1.0f : 1.3465736f);
+  test.config = kConfigs[static_cast<std::size_t>(row[kConfig])];
   const Tokens& tokens = kTokens[static_cast<std::size_t>(row[kTokenCounts])];
   test.batch = tokens.batch;
   test.seq = tokens.seq;
@@ -152,6 +171,7 @@ std::vector<VerifyCase> corner_cases() {
         test.spec.layout = layout;
         test.spec.q_heads = 3;
         test.spec.kv_heads = 1;
+        test.config = kConfigs[static_cast<std::size_t>(rotary) % kConfigs.size()];
         test.frequencies = frequencies_for(test.spec, 1.0f);
         test.seq = 3;
         set_positions(test, 2047);
@@ -163,9 +183,33 @@ std::vector<VerifyCase> corner_cases() {
   return cases;
 }
 
+/// 32-byte accesses, which only a spec that promises as much gets.
+std::vector<VerifyCase> widest_cases() {
+  std::vector<VerifyCase> cases;
+  for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
+    for (const Layout layout : {Layout::interleaved, Layout::sequential}) {
+      for (const Pairing pairing : {Pairing::registers, Pairing::exchange}) {
+        VerifyCase test;
+        test.spec.head_dim = 128;
+        test.spec.dtype = dtype;
+        test.spec.layout = layout;
+        test.spec.q_heads = 5;
+        test.spec.kv_heads = 1;
+        test.spec.alignment = 32;
+        test.config = {64, 32, pairing, 2};
+        test.frequencies = frequencies_for(test.spec, 1.0f);
+        test.seq = 3;
+        set_positions(test, 131071);
+        cases.push_back(test);
+      }
+    }
+  }
+  return cases;
+}
+
 std::vector<VerifyCase> make_matrix() {
-  std::vector<std::vector<std::size_t>> groups = {{kLayout, kDtype, kHeadDim},
-                                                  {kLayout, kHeadDim, kRotary}};
+  std::vector<std::vector<std::size_t>> groups = {
+      {kLayout, kDtype, kHeadDim}, {kLayout, kHeadDim, kRotary}, {kLayout, kDtype, kConfig}};
   for (auto& pair : all_pairs(kDimensions)) groups.push_back(std::move(pair));
   std::vector<VerifyCase> cases;
   for (const std::vector<int>& row : covering_rows(kLevels, groups)) {
@@ -173,6 +217,7 @@ std::vector<VerifyCase> make_matrix() {
     cases.push_back(misaligned(cases.back(), cases.size()));
   }
   for (VerifyCase& test : corner_cases()) cases.push_back(std::move(test));
+  for (VerifyCase& test : widest_cases()) cases.push_back(std::move(test));
   return cases;
 }
 
@@ -236,12 +281,18 @@ std::string accuracy_table(Executor& executor, std::vector<std::string>& failure
   return table;
 }
 
-std::vector<RopeSpec> matrix_kernels() {
-  std::vector<RopeSpec> kernels;
+std::vector<MatrixKernel> matrix_kernels() {
+  std::vector<MatrixKernel> kernels;
   for (const VerifyCase& test : kernel_matrix()) {
-    for (RopeSpec& spec : kernel_specs(test.spec)) {
-      if (std::find(kernels.begin(), kernels.end(), spec) == kernels.end()) {
-        kernels.push_back(std::move(spec));
+    const std::vector<RopeSpec> specs = kernel_specs(test.spec);
+    const std::int64_t tokens = tensor_batch(test) * test.seq;
+    for (MatrixKernel kernel :
+         {MatrixKernel{specs.front(), test.config.value()},
+          MatrixKernel{specs.back(), heuristic_config(specs.back(), tokens)}}) {
+      kernel.config = effective_config(kernel.spec, kernel.config);
+      kernel.config.block_threads = 128;  // of the launch, not of the kernel
+      if (std::find(kernels.begin(), kernels.end(), kernel) == kernels.end()) {
+        kernels.push_back(std::move(kernel));
       }
     }
   }

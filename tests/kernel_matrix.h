@@ -13,14 +13,14 @@ namespace ropejit {
 
 /// The calls that every executor must get right, as a covering design over
 ///   layout, dtype, head_dim, rotary_dim, head counts, position mode with index type, alignment,
-///   direction, angle source, table style, placement, in place, token counts, position, and
-///   attention factor:
+///   direction, angle source, table style, placement, in place, token counts, position, attention
+///   factor, and launch config:
 /// every two values of two dimensions occur together, and every combination of (layout, dtype,
-/// head_dim) and of (layout, head_dim, rotary_dim). Each row is one call that keeps the spec's
-/// promise of alignment, if its placement lets it, and one that breaks it: both kernels of a spec
-/// run. A value that cannot be combined with another gives way: in place excludes a broadcast input
-/// and 2-byte alignment excludes float32. At the end come the corners: a head of 1024 with 2 rotary
-/// dimensions, and of 1024 that all rotate.
+/// head_dim), of (layout, head_dim, rotary_dim) and of (layout, dtype, config). Each row is one
+/// call that keeps the spec's promise of alignment, if its placement lets it, and one that breaks
+/// it: both kernels of a spec run. A value that cannot be combined with another gives way: in place
+/// excludes a broadcast input and 2-byte alignment excludes float32. At the end come the corners: a
+/// head of 1024 with 2 rotary dimensions, and of 1024 that all rotate, and accesses of 32 bytes.
 const std::vector<VerifyCase>& kernel_matrix();
 
 /// Runs every case on `threads` threads and returns what failed, one line each with the spec.
@@ -35,7 +35,12 @@ std::span<const std::int64_t> accuracy_positions();
 std::string accuracy_table(Executor& executor, std::vector<std::string>& failures);
 
 /// Every kernel that the matrix needs, each once.
-std::vector<RopeSpec> matrix_kernels();
+struct MatrixKernel {
+  RopeSpec spec;
+  LaunchConfig config;
+  bool operator==(const MatrixKernel&) const = default;
+};
+std::vector<MatrixKernel> matrix_kernels();
 
 }  // namespace ropejit
 

@@ -52,11 +52,12 @@ TEST_CASE("no kernel of the matrix uses local memory") {
   Counters counters;
   Builder builder({g.cache.path().string(), true, g.runtime.options().nvrtc_library, {}}, counters);
   int most_registers = 0;
-  for (const RopeSpec& spec : matrix_kernels()) {
-    const BuildRequest request{spec, LaunchConfig{}, g.device().info().arch()};
+  for (const auto& [spec, config] : matrix_kernels()) {
+    const BuildRequest request{spec, config, g.device().info().arch()};
     const auto kernel =
         g.device().load(builder.build(request, Reuse::any_version).cubin, "ropejit_rope");
     CAPTURE(describe(spec));
+    CAPTURE(describe(config));
     CHECK(kernel->local_bytes() == 0);
     most_registers = std::max(most_registers, kernel->registers());
   }
@@ -93,8 +94,8 @@ TEST_CASE("float32 gives the same bits on the device and on the host") {
   for (const VerifyCase& test : kernel_matrix()) {
     if (test.spec.dtype != Dtype::float32 || test.spec.angles != AngleSource::exact) continue;
     CaseMemory on_host = make_memory(test), on_device = make_memory(test);
-    host.execute(test.spec, test.frequencies, args_of(test, on_host), on_host.blocks);
-    g.executor.execute(test.spec, test.frequencies, args_of(test, on_device), on_device.blocks);
+    host.execute(test, args_of(test, on_host), on_host.blocks);
+    g.executor.execute(test, args_of(test, on_device), on_device.blocks);
     CAPTURE(describe(test.spec));
     CHECK(compare_outputs(test, on_host, test, on_device) == "");
     ++compared;

@@ -53,7 +53,7 @@ TEST_CASE("a covering design has every combination of every group") {
 
 TEST_CASE("the matrix holds every value that kernels are specialised on") {
   std::map<std::string, std::set<int>> seen;
-  for (const RopeSpec& spec : matrix_kernels()) {
+  for (const auto& [spec, config] : matrix_kernels()) {
     seen["head_dim"].insert(spec.head_dim);
     seen["heads"].insert(spec.q_heads * 1000 + spec.kv_heads);
     seen["dtype"].insert(static_cast<int>(spec.dtype));
@@ -62,18 +62,23 @@ TEST_CASE("the matrix holds every value that kernels are specialised on") {
                              static_cast<int>(spec.index_type));
     seen["angles"].insert(static_cast<int>(spec.angles));
     seen["direction"].insert(static_cast<int>(spec.direction));
-    seen["rotary_bytes"].insert(geometry(spec).rotary_bytes);
-    seen["pass_bytes"].insert(geometry(spec).pass_bytes);
+    const Geometry shape = geometry(spec, config);
+    seen["rotary_bytes"].insert(shape.rotary_bytes);
+    seen["pass_bytes"].insert(shape.pass_bytes);
+    seen["pairing"].insert(static_cast<int>(shape.pairing));
+    seen["heads_per_thread"].insert(shape.heads_per_thread);
   }
   CHECK(seen["head_dim"] == std::set{2, 64, 72, 80, 92, 96, 112, 128, 160, 192, 256, 576, 1024});
-  CHECK(seen["heads"] == std::set{1001, 17001, 32008, 71001, 28004, 3001});
+  CHECK(seen["heads"] == std::set{1001, 17001, 32008, 71001, 28004, 3001, 5001});
   CHECK(seen["dtype"].size() == 3);
   CHECK(seen["layout"].size() == 2);
   CHECK(seen["positions"].size() == 7);
   CHECK(seen["angles"].size() == 2);
   CHECK(seen["direction"].size() == 2);
-  CHECK(seen["rotary_bytes"] == std::set{2, 4, 8, 16});
+  CHECK(seen["rotary_bytes"] == std::set{2, 4, 8, 16, 32});
   CHECK(seen["pass_bytes"] == std::set{2, 4, 8, 16});
+  CHECK(seen["pairing"].size() == 2);
+  CHECK(seen["heads_per_thread"] == std::set{1, 2, 4});
   MESSAGE(matrix_kernels().size() << " kernels, " << kernel_matrix().size() << " calls");
 }
 
@@ -124,8 +129,8 @@ TEST_CASE("64-bit indices give the same bits as 32-bit indices") {
   REQUIRE(cases.size() == 8);
   for (const VerifyCase& test : cases) {
     CaseMemory narrow_memory = make_memory(test), wide_memory = make_memory(test);
-    host().execute(test.spec, test.frequencies, args_of(test, narrow_memory), narrow_memory.blocks);
-    wide.execute(test.spec, test.frequencies, args_of(test, wide_memory), wide_memory.blocks);
+    host().execute(test, args_of(test, narrow_memory), narrow_memory.blocks);
+    wide.execute(test, args_of(test, wide_memory), wide_memory.blocks);
     CAPTURE(describe(test.spec));
     CHECK(compare_outputs(test, narrow_memory, test, wide_memory) == "");
   }

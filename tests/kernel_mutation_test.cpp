@@ -19,7 +19,10 @@ struct Mutation {
   std::string from;
   std::string to;
   RopeSpec spec;
+  LaunchConfig config = {64, 16, Pairing::exchange, 4};
 };
+
+constexpr LaunchConfig kRegisters = {64, 16, Pairing::registers, 4};
 
 /// 32/8 would hide a head count that is taken from the wrong tensor behind few tokens; 6/4 does
 /// not.
@@ -65,37 +68,39 @@ RopeSpec with_table() {
 std::vector<Mutation> mutations() {
   const RopeSpec base = base_spec();
   return {
-      {"the sine's sign is flipped", "fused(-y, sine, x * cosine)", "fused(y, sine, x * cosine)",
+      {"the sine's sign is flipped", "fused(-b, sine, x * cosine)", "fused(b, sine, x * cosine)",
        base},
-      {"the second half begins in the middle of the head", "first + kRotaryDim / 2",
-       "first + kHeadDim / 2", base},
+      {"the second half begins in the middle of the head", "run * (kRotaryDim / 2)",
+       "run * (kHeadDim / 2)", base, kRegisters},
+      {"the partner's half begins in the middle of the head", "int(side) * (kRotaryDim / 2)",
+       "int(side) * (kHeadDim / 2)", base},
       {"positions are off by one", "i64(u64(p.offset) + seq)", "i64(u64(p.offset) + seq + 1)",
        base},
       {"the cosine lacks the attention factor", "out.cos[i] *= p.attention_factor;", "", base},
-      {"the phase has 32 bits", "(u64(position) * turns) >> 32", "u32(position) * (turns >> 32)",
-       base},
-      {"the angle is formed in float", "phase_of(position, turns.value[i])",
-       "i32(i64(float(position) * (float(turns.value[i]) * 0x1p-32f)))", base},
+      {"the phase has 32 bits", "mul_high(low, turns_low) + low * turns_high + high * turns_low",
+       "low * turns_high", base},
+      {"the angle is formed in float",
+       "phase_of(position, from.turns.word[2 * i], from.turns.word[2 * i + 1])",
+       "i32(i64(float(position) * float(from.turns.word[2 * i + 1])))", base},
       {"the layouts are swapped", "kLayout = Layout::sequential", "kLayout = Layout::interleaved",
-       base},
+       base, kRegisters},
       {"the other layout's swapped as well", "kLayout = Layout::interleaved",
        "kLayout = Layout::sequential", with(Layout::interleaved)},
-      {"the rest of the head is not copied", "copy_piece(in, out, piece - kRotaryThreads);", "",
-       base},
+      {"the rest of the head is not copied", "copy_rest(tensor, in, piece);", "{}", base},
       {"all of the head rotates", "kRotaryDim = 16", "kRotaryDim = 32", base},
-      {"the output takes the input's head stride", "head * tensor.out_head",
-       "head * tensor.in_head", base},
-      {"k takes q's head count", "rope_thread_of<kKvHeads>(p, p.k",
-       "rope_thread_of<kQHeads>(p, p.k", base},
-      {"k takes q's strides", "rope_thread_of<kKvHeads>(p, p.k",
-       "RopeTensor k = p.k; k.in_seq = p.q.in_seq; rope_thread_of<kKvHeads>(p, k", base},
-      {"every token belongs to the first sequence", "batch = p.wide ? token / p.seq",
-       "batch = 1 ? 0", with(PositionMode::sequence_offsets)},
+      {"the output takes the input's head stride", "head * Signed<Index>(tensor.out_head)",
+       "head * Signed<Index>(tensor.in_head)", base},
+      {"k takes q's head count", "rope<kKvHeads, Index>(p, p.k", "rope<kQHeads, Index>(p, p.k",
+       base},
+      {"k takes q's strides", "rope<kKvHeads, Index>(p, p.k",
+       "RopeTensor k = p.k; k.in_seq = p.q.in_seq; rope<kKvHeads, Index>(p, k", base},
+      {"every token belongs to the first sequence", "batch = sequence_of_token(p, token)",
+       "batch = 0", with(PositionMode::sequence_offsets)},
       {"rows of ids are taken for dense", "u64(i64(batch) * p.position_stride)", "batch * p.seq",
        with(PositionMode::token_ids)},
       {"ragged positions count from the first token",
        "token - u64(index_at(p.cu_seqlens, sequence))", "token", with(PositionMode::ragged)},
-      {"tokens of no sequence are rotated", "Token{0, token, 0, false}", "Token{0, token, 0, true}",
+      {"tokens of no sequence are rotated", "{0, token, 0, false}", "{0, token, 0, true}",
        with(PositionMode::ragged)},
       {"empty sequences are not passed over", "index_at(cu_seqlens, middle) <= token",
        "index_at(cu_seqlens, middle) < token", with(PositionMode::ragged)},
@@ -108,7 +113,15 @@ std::vector<Mutation> mutations() {
       {"float16 is cut off, not rounded", "0xfff + ((magnitude >> 13) & 1)", "0",
        with(Dtype::float16)},
       {"2 pi has four digits", "6.283185482f", "6.283f", with(Dtype::float32)},
-      {"the last block is left out", "block < p.q.blocks", "block + 1 < p.q.blocks", base},
+      {"the last block is left out", "block < p.q_blocks", "block + 1 < p.q_blocks", base},
+      {"what the partner gave is not given back", "if constexpr (kExchange) swap_rows(lanes);\n  }",
+       "}", base},
+      {"the partner is the next lane", "lane ^ kHalfWarp", "lane ^ 1", base},
+      {"both sides rotate the same pairs", "int(side) * (kPiece / 2)", "0", base},
+      {"a last group of heads is taken for a whole one", "row >= rows", "row >= kRows", base},
+      {"all heads of a thread are the first one", "row * tensor.in_head", "0 * tensor.in_head",
+       base},
+      {"nothing turns", "kRotate = true", "kRotate = false", base},
       {"accesses are wider than the alignment", "kRotaryBytes = 2;", "kRotaryBytes = 16;", base},
   };
 }
@@ -122,12 +135,16 @@ std::string replace_all(std::string text, const std::string& from, const std::st
   return text;
 }
 
-int failed_cases(const RopeSpec& spec, const HostExecutor::Options& options) {
-  Frequencies frequencies = default_frequencies(spec.rotary(), 10000.0L);
+int failed_cases(const Mutation& mutation, const HostExecutor::Options& options) {
+  Frequencies frequencies = default_frequencies(mutation.spec.rotary(), 10000.0L);
   frequencies.attention_factor = 1.25f;
   HostExecutor executor(options);
-  const SpecFile file{spec, frequencies};
-  return verify(std::span(&file, 1), executor).failed;
+  int failed = 0;
+  for (VerifyCase test : cases_for(mutation.spec, frequencies)) {
+    test.config = mutation.config;
+    if (!run_case(test, executor).passed) ++failed;
+  }
+  return failed;
 }
 
 /// Whether `call` returns above 0 in a process of its own, or ends it: a wrong kernel may write
@@ -148,19 +165,22 @@ bool fails_in_a_child(const std::function<int()>& call) {
 }
 
 TEST_CASE("verify passes for the kernels that the mistakes are made in") {
-  for (const Mutation& mutation : mutations()) CHECK(failed_cases(mutation.spec, {}) == 0);
+  for (const Mutation& mutation : mutations()) CHECK(failed_cases(mutation, {}) == 0);
 }
 
 TEST_CASE("verify fails for every kernel that is wrong") {
   for (const Mutation& mutation : mutations()) {
     CAPTURE(mutation.mistake);
-    const std::string right = render(kernel_specs(mutation.spec).back(), LaunchConfig{}).text;
-    CHECK(right.find(mutation.from) != std::string::npos);
+    const std::vector<RopeSpec> kernels = kernel_specs(mutation.spec);
+    const bool is_there =
+        render(kernels.front(), mutation.config).text.find(mutation.from) != std::string::npos ||
+        render(kernels.back(), mutation.config).text.find(mutation.from) != std::string::npos;
+    CHECK(is_there);
     HostExecutor::Options options;
     options.edit_text = [&](const std::string& text) {
       return replace_all(text, mutation.from, mutation.to);
     };
-    CHECK(fails_in_a_child([&] { return failed_cases(mutation.spec, options); }));
+    CHECK(fails_in_a_child([&] { return failed_cases(mutation, options); }));
   }
 }
 

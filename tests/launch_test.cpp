@@ -36,13 +36,8 @@ RopeArgs dense(const RopeSpec& spec, std::int64_t batch, std::int64_t seq) {
   return args;
 }
 
-Launch plan(const RopeSpec& spec, const RopeArgs& args, int block_threads = 128) {
-  return plan_launch(spec, launch_shape(spec, {block_threads}), args, nullptr, 1.0f);
-}
-
-kernel::Divisor divisor_of(std::int64_t seq) {
-  const RopeSpec spec = spec_of(64, 64, 1, 1);
-  return plan(spec, dense(spec, 1, seq)).params.seq_divisor;
+Launch plan(const RopeSpec& spec, const RopeArgs& args, const LaunchConfig& config = {}) {
+  return plan_launch(spec, launch_shape(spec, config), args, nullptr, 1.0f);
 }
 
 /// As a kernel divides: 32-bit arithmetic, and the formula that params.cuh gives.
@@ -68,10 +63,10 @@ std::vector<std::uint32_t> divisors() {
 
 }  // namespace
 
-TEST_CASE("division by the planned multiplier and shift is exact") {
+TEST_CASE("division by multiplier and shift is exact") {
   std::uint64_t compared = 0;
   for (const std::uint32_t d : divisors()) {
-    const kernel::Divisor by = divisor_of(d);
+    const kernel::Divisor by = divisor(d);
     std::vector<std::uint32_t> numerators = {0, 1, kMostNarrow - 1, kMostNarrow};
     const std::uint32_t most = kMostNarrow / d;
     for (const std::uint32_t quotient : {1u, 2u, 3u, most / 3, most / 2, most - 1, most}) {
@@ -90,95 +85,131 @@ TEST_CASE("division by the planned multiplier and shift is exact") {
 }
 
 TEST_CASE("grid and block of a whole-head rotation are as computed by hand") {
-  // A row is 128 elements in pieces of two times 8: 8 threads; 16 rows in a block of 128.
+  // Halves of 64 elements in accesses of 8: a head is 8 slots of one thread each, 128 in a block.
   const RopeSpec spec = spec_of(128, 128, 32, 8);
   const Launch launch = plan(spec, dense(spec, 2, 5));
-  CHECK(launch.params.q.rows == 320);
-  CHECK(launch.params.q.blocks == 20);
-  CHECK(launch.params.k.rows == 80);
-  CHECK(launch.params.k.blocks == 5);
-  CHECK(launch.grid == 25);
+  CHECK(launch.params.q.slots == 10 * 32 * 8);
+  CHECK(launch.params.k.slots == 10 * 8 * 8);
+  CHECK(launch.params.q_blocks == 20);
+  CHECK(launch.grid == 20 + 5);
   CHECK(launch.block == 128);
 }
 
-TEST_CASE("a tensor that is rotated in place needs no threads for what passes through") {
-  // Halves of 10 elements in accesses of 2: 5 threads; the rest, 60 elements in fours: 15 threads.
-  // Out of place 128 / 20 = 6 rows and 120 threads a block, in place 25 rows and 125 threads.
+TEST_CASE("two lanes share a slot of an exchange") {
+  const RopeSpec spec = spec_of(128, 128, 32, 8);
+  const Launch launch = plan(spec, dense(spec, 2, 5), {128, 16, Pairing::exchange, 1});
+  CHECK(launch.params.q.slots == 10 * 32 * 8);
+  CHECK(launch.params.q_blocks == 40);
+  CHECK(launch.grid == 40 + 10);
+}
+
+TEST_CASE("heads that share their angles share their slots, a last group may be smaller") {
+  const RopeSpec spec = spec_of(128, 128, 17, 1);
+  const Launch launch = plan(spec, dense(spec, 1, 10), {128, 16, Pairing::registers, 4});
+  CHECK(launch.params.q.slots == 10 * 5 * 8);
+  CHECK(launch.params.k.slots == 10 * 1 * 8);
+  CHECK(launch.grid == 4 + 1);
+}
+
+TEST_CASE("a tensor that is rotated in place needs no slots for what passes through") {
+  // Halves of 10 elements in accesses of 2: 5 slots; the rest, 60 elements in fours: 15 slots.
   const RopeSpec spec = spec_of(80, 20, 71, 1);
   RopeArgs args = dense(spec, 1, 3);
   args.k_out = args.k;
   const Launch launch = plan(spec, args);
-  CHECK(launch.params.q.rows == 213);
-  CHECK(launch.params.q.blocks == 36);
-  CHECK(launch.params.k.rows == 3);
-  CHECK(launch.params.k.blocks == 1);
-  CHECK(launch.grid == 37);
-  CHECK(launch.block == 125);
+  CHECK(launch.params.q.slots == 213 * 20);
+  CHECK(launch.params.q_blocks == 34);
+  CHECK(launch.params.k.slots == 3 * 5);
+  CHECK(launch.grid == 35);
 
   args.q_out = args.q;
   args.k_out = dense(spec, 1, 3).k_out;
   const Launch swapped = plan(spec, args);
-  CHECK(swapped.params.q.blocks == 9);  // 213 rows by 25
-  CHECK(swapped.params.k.blocks == 1);
-  CHECK(swapped.block == 125);
+  CHECK(swapped.params.q.slots == 213 * 5);
+  CHECK(swapped.params.q_blocks == 9);
+  CHECK(swapped.params.k.slots == 3 * 20);
 }
 
-TEST_CASE("a row that needs more threads than a block aims at is a block of its own") {
+TEST_CASE("the block has the config's threads, whatever a row needs") {
   RopeSpec spec = spec_of(1024, 2, 3, 1);
   spec.alignment = 2;
-  const Launch launch = plan(spec, dense(spec, 1, 2));
-  CHECK(launch.block == 1023);
-  CHECK(launch.grid == 8);
+  const Launch launch = plan(spec, dense(spec, 1, 2), {.block_threads = 96});
+  CHECK(launch.block == 96);
+  CHECK(launch.params.q.slots == 6 * 1023);
+  CHECK(launch.grid == 64 + 22);
 }
 
-TEST_CASE("the block holds as many whole rows as the config aims at") {
-  const RopeSpec spec = spec_of(128, 128, 32, 8);
-  CHECK(plan(spec, dense(spec, 1, 100), 32).block == 32);
-  CHECK(plan(spec, dense(spec, 1, 100), 100).block == 96);
-  CHECK(plan(spec, dense(spec, 1, 100), 1024).block == 1024);
-  CHECK(plan(spec, dense(spec, 1, 100), 1024).grid == 25 + 7);  // 3200 and 800 rows by 128
-}
-
-TEST_CASE("an absent tensor has no rows and no blocks") {
+TEST_CASE("an absent tensor has no slots and no blocks") {
   const RopeSpec spec = spec_of(128, 128, 32, 8);
   RopeArgs args = dense(spec, 1, 10);
   args.k = args.k_out = Tensor{};
   const Launch q_only = plan(spec, args);
-  CHECK(q_only.params.q.blocks == 20);
-  CHECK(q_only.params.k.blocks == 0);
-  CHECK(q_only.params.k.rows == 0);
+  CHECK(q_only.params.q_blocks == 20);
+  CHECK(q_only.params.k.slots == 0);
   CHECK(q_only.grid == 20);
   args = dense(spec, 1, 10);
   args.q = args.q_out = Tensor{};
   const Launch k_only = plan(spec, args);
-  CHECK(k_only.params.q.blocks == 0);
+  CHECK(k_only.params.q_blocks == 0);
+  CHECK(k_only.params.q.slots == 0);
   CHECK(k_only.grid == 5);
   CHECK(k_only.block == 128);
 }
 
-TEST_CASE("row numbers are wide from 2^31 rows of either tensor on") {
+TEST_CASE("indices are wide from 2^31 slots of either tensor on") {
   const std::int64_t limit = std::int64_t{1} << 31;
-  const RopeSpec one = spec_of(64, 64, 1, 1);
-  CHECK(plan(one, dense(one, 1, limit - 1)).params.wide == 0);
-  CHECK(plan(one, dense(one, 1, limit)).params.wide == 1);
-  CHECK(plan(one, dense(one, 2, limit / 2)).params.wide == 1);
-  const RopeSpec more_k = spec_of(64, 64, 1, 4);
-  CHECK(plan(more_k, dense(more_k, 1, limit / 4 - 1)).params.wide == 0);
-  CHECK(plan(more_k, dense(more_k, 1, limit / 4)).params.wide == 1);
-  const RopeSpec more_q = spec_of(64, 64, 4, 1);
-  CHECK(plan(more_q, dense(more_q, 1, limit / 4)).params.wide == 1);
+  RopeSpec spec = spec_of(4, 2, 1, 1);
+  spec.alignment = 2;  // 1 slot rotates, 2 copy: 3 a row
+  const auto wide = [&](std::int64_t tokens, int q_heads, int kv_heads) {
+    spec.q_heads = q_heads;
+    spec.kv_heads = kv_heads;
+    RopeArgs args = dense(spec, 1, tokens);
+    args.q.stride_seq = args.q_out.stride_seq = args.k.stride_seq = args.k_out.stride_seq = 0;
+    return plan(spec, args).params.wide;
+  };
+  CHECK(wide((limit - 1) / 3, 1, 1) == 0);
+  CHECK(wide((limit - 1) / 3 + 1, 1, 1) == 1);
+  CHECK(wide((limit - 1) / 6, 1, 2) == 0);
+  CHECK(wide((limit - 1) / 6 + 1, 1, 2) == 1);
+  CHECK(wide((limit - 1) / 6 + 1, 2, 1) == 1);
+}
+
+TEST_CASE("indices are wide once an element of any tensor is 2^31 elements from the first") {
+  const RopeSpec spec = spec_of(64, 64, 4, 2);
+  const std::int64_t farthest = (std::int64_t{1} << 31) - 64;  // the last row begins before it
+  const auto wide = [&](Tensor RopeArgs::*tensor, std::int64_t Tensor::*stride,
+                        std::int64_t elements) {
+    RopeArgs args;
+    args.batch = 3;
+    args.seq = 5;
+    (args.*tensor).data = at(0x1000);
+    (args.*tensor).*stride = elements;
+    return plan(spec, args).params.wide;
+  };
+  for (Tensor RopeArgs::*tensor :
+       {&RopeArgs::q, &RopeArgs::q_out, &RopeArgs::k, &RopeArgs::k_out}) {
+    for (const int sign : {1, -1}) {
+      CHECK(wide(tensor, &Tensor::stride_batch, sign * (farthest / 2 - 1)) == 0);
+      CHECK(wide(tensor, &Tensor::stride_batch, sign * (farthest / 2)) == 1);
+      CHECK(wide(tensor, &Tensor::stride_seq, sign * (farthest / 4 - 1)) == 0);
+      CHECK(wide(tensor, &Tensor::stride_seq, sign * (farthest / 4)) == 1);
+    }
+  }
+  CHECK(wide(&RopeArgs::q, &Tensor::stride_head, farthest / 3 - 1) == 0);
+  CHECK(wide(&RopeArgs::q, &Tensor::stride_head, farthest / 3 + 1) == 1);
+  CHECK(wide(&RopeArgs::k_out, &Tensor::stride_head, farthest - 1) == 0);
+  CHECK(wide(&RopeArgs::k_out, &Tensor::stride_head, farthest) == 1);
 }
 
 TEST_CASE("a grid beyond 2^31 - 1 blocks is refused, for one tensor and for both together") {
-  RopeSpec spec = spec_of(64, 64, 1, 1);  // 4 threads a row, 32 rows a block
+  RopeSpec spec = spec_of(64, 64, 1, 1);  // 4 slots a row, 32 rows a block
   const std::int64_t most_rows = ((std::int64_t{1} << 31) - 1) * 32;
   RopeArgs args = dense(spec, 1, most_rows);
   args.k = args.k_out = Tensor{};
   CHECK(plan(spec, args).grid == 2147483647u);
   args.seq = most_rows + 1;
   CHECK(refusal([&] { plan(spec, args); }) ==
-        "unsupported: 68719476705 rows (tokens x heads) need 2147483648 blocks; a grid has at most "
-        "2^31 - 1");
+        "unsupported: 68719476705 tokens need 2147483648 blocks; a grid has at most 2^31 - 1");
   args = dense(spec, 1, std::int64_t{32} << 30);
   CHECK(refusal([&] { plan(spec, args); }) ==
         "unsupported: 2147483648 blocks; a grid has at most 2^31 - 1");
@@ -200,6 +231,7 @@ TEST_CASE("every argument of the call reaches its parameter") {
   args.position_stride_batch = 77;
   args.cu_seqlens = at(0x6000);
   args.table = {static_cast<float*>(at(0x7000)), static_cast<float*>(at(0x8000)), 99, 32, 64};
+  args.dependent_launch = args.early_positions = true;
   const std::uint64_t turns = 0;
   const Launch launch = plan_launch(spec, launch_shape(spec, {}), args, &turns, 1.5f);
   const kernel::RopeParams& p = launch.params;
@@ -211,7 +243,7 @@ TEST_CASE("every argument of the call reaches its parameter") {
   CHECK(p.q.out_batch == 21);
   CHECK(p.q.out_seq == 22);
   CHECK(p.q.out_head == 23);
-  CHECK(p.q.rows == 84);
+  CHECK(p.q.slots == 84 * 4);
   CHECK(p.k.in == at(0x3000));
   CHECK(p.k.out == at(0x4000));
   CHECK(p.k.in_batch == 31);
@@ -220,7 +252,7 @@ TEST_CASE("every argument of the call reaches its parameter") {
   CHECK(p.k.out_batch == -41);
   CHECK(p.k.out_seq == -42);
   CHECK(p.k.out_head == -43);
-  CHECK(p.k.rows == 42);
+  CHECK(p.k.slots == 42 * 4);
   CHECK(static_cast<const void*>(p.turns) == &turns);
   CHECK(p.cos == at(0x7000));
   CHECK(p.sin == at(0x8000));
@@ -234,6 +266,12 @@ TEST_CASE("every argument of the call reaches its parameter") {
   CHECK(p.batch == 3);
   CHECK(p.seq == 7);
   CHECK(p.attention_factor == 1.5f);
+  CHECK(p.dependent_launch == 1);
+  CHECK(p.early_positions == 1);
+  args.dependent_launch = false;
+  CHECK(plan(spec, args).params.dependent_launch == 0);
+  args.early_positions = false;
+  CHECK(plan(spec, args).params.early_positions == 0);
 }
 
 TEST_CASE("the ids of a sequence follow those of the one before, unless a stride is given") {
@@ -249,7 +287,7 @@ TEST_CASE("ragged sequences share the tokens: the batch does not multiply them")
   RopeSpec spec = spec_of(128, 128, 32, 8);
   spec.positions = PositionMode::ragged;
   const Launch launch = plan(spec, dense(spec, 1000, 10));
-  CHECK(launch.params.q.rows == 320);
+  CHECK(launch.params.q.slots == 320 * 8);
   CHECK(launch.params.batch == 1000);
   CHECK(launch.grid == 25);
 }

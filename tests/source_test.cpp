@@ -84,7 +84,11 @@ const std::vector<Change>& changes() {
       {"alignment 8", [](Spec s, Config) { s.alignment = 8; }},
       {"alignment 4", [](Spec s, Config) { s.alignment = 4; }},
       {"alignment 2", [](Spec s, Config) { s.alignment = 2; }},
-      {"block_threads", [](Spec, Config c) { c.block_threads = 256; }},
+      {"access_bytes 8", [](Spec, Config c) { c.access_bytes = 8; }},
+      {"access_bytes 4", [](Spec, Config c) { c.access_bytes = 4; }},
+      {"pairing", [](Spec, Config c) { c.pairing = Pairing::exchange; }},
+      {"heads_per_thread 2", [](Spec, Config c) { c.heads_per_thread = 2; }},
+      {"heads_per_thread 4", [](Spec, Config c) { c.heads_per_thread = 4; }},
   };
   return all;
 }
@@ -108,7 +112,7 @@ TEST_CASE("each constant stands once in the source, with the value of the spec a
   spec.index_type = IndexType::int64;
   spec.angles = AngleSource::table;
   spec.direction = Direction::inverse;
-  const std::string text = render(spec, {192}).text;
+  const std::string text = render(spec, {192, 4, Pairing::exchange, 2}).text;
   for (const char* line :
        {"constexpr Dtype kDtype = Dtype::float16;",
         "constexpr Layout kLayout = Layout::interleaved;",
@@ -116,8 +120,10 @@ TEST_CASE("each constant stands once in the source, with the value of the spec a
         "constexpr int kIndexBytes = 8;", "constexpr AngleSource kAngles = AngleSource::table;",
         "constexpr Direction kDirection = Direction::inverse;", "constexpr int kHeadDim = 80;",
         "constexpr int kRotaryDim = 20;", "constexpr int kQHeads = 17;",
-        "constexpr int kKvHeads = 3;", "constexpr int kRotaryBytes = 8;",
-        "constexpr int kPassBytes = 8;", "constexpr int kBlockThreads = 192;"}) {
+        "constexpr int kKvHeads = 3;", "constexpr int kRotaryBytes = 4;",
+        "constexpr int kPassBytes = 8;", "constexpr Pairing kPairing = Pairing::registers;",
+        "constexpr int kHeadsPerThread = 2;", "constexpr int kMostBlockThreads = 512;",
+        "constexpr bool kRotate = true;"}) {
     const std::string wanted = line;
     CAPTURE(wanted);
     CHECK(occurrences(text, "\n" + wanted + "\n") == 1);
@@ -141,7 +147,8 @@ TEST_CASE("a change of any one field of spec or config changes the source and th
   // A new field fails to compile here: add it to changes() as well.
   [[maybe_unused]] const auto& [head_dim, rotary_dim, dtype, layout, q_heads, kv_heads, positions,
                                 index_type, angles, direction, alignment] = RopeSpec{};
-  [[maybe_unused]] const auto& [block_threads] = LaunchConfig{};
+  [[maybe_unused]] const auto& [block_threads, access_bytes, pairing, heads_per_thread] =
+      LaunchConfig{};
 
   std::map<std::string, std::string> seen = {{render(base_spec(), {}).text, "the base"}};
   std::map<Key, std::string> keys = {{Builder::key_of({base_spec(), {}, "sm_90"}), "the base"}};
@@ -155,6 +162,42 @@ TEST_CASE("a change of any one field of spec or config changes the source and th
     seen[text] = change.what;
     CHECK(keys.emplace(Builder::key_of(request), change.what).second);
   }
+}
+
+TEST_CASE("configs that differ in the number of threads share a source") {
+  CHECK(render(base_spec(), {32}).text == render(base_spec(), {512}).text);
+}
+
+TEST_CASE("the rotation-free twin is another source, with the same geometry") {
+  const std::string twin = render(base_spec(), {}, Body::copy).text;
+  CHECK(occurrences(twin, "constexpr bool kRotate = false;") == 1);
+  CHECK(Builder::key_of({base_spec(), {}, "sm_90", Body::copy}) !=
+        Builder::key_of({base_spec(), {}, "sm_90"}));
+}
+
+TEST_CASE("effective configs are equal if and only if the kernels are, threads apart") {
+  std::map<std::string, LaunchConfig> seen;
+  for (const Layout layout : {Layout::interleaved, Layout::sequential}) {
+    for (const int head_dim : {2, 72, 128}) {
+      for (const int heads : {1, 3, 32}) {
+        RopeSpec spec = spec_of(head_dim, head_dim, Dtype::float16, layout, 32);
+        spec.q_heads = heads;
+        spec.kv_heads = 1;
+        for (const int bytes : {4, 8, 16, 32}) {
+          for (const Pairing pairing : {Pairing::registers, Pairing::exchange}) {
+            for (const int rows : {1, 2, 4}) {
+              const LaunchConfig config = {128, bytes, pairing, rows};
+              const LaunchConfig effective = effective_config(spec, config);
+              const std::string text = render(spec, config).text;
+              CHECK(render(spec, effective).text == text);
+              CHECK(seen.try_emplace(text, effective).first->second == effective);
+            }
+          }
+        }
+      }
+    }
+  }
+  CHECK(seen.size() > 50);
 }
 
 TEST_CASE("a key is made of source, options and architecture, and changes with each of them") {
@@ -204,13 +247,9 @@ TEST_CASE("a bad spec or config is refused before anything is rendered") {
   RopeSpec odd = base_spec();
   odd.head_dim = 127;
   CHECK(refusal([&] { render(odd, {}); }).starts_with("invalid_argument: head_dim = 127"));
-  for (const int threads : {31, 1025, 0, -1}) {
-    CHECK(refusal([&] { render(base_spec(), {threads}); }) ==
-          fmt::format("invalid_argument: block_threads = {}: must be from 32 to 1024", threads));
-  }
-  for (const int threads : {32, 1024}) {
-    CHECK(refusal([&] { render(base_spec(), {threads}); }) == "accepted");
-  }
+  CHECK(refusal([&] {
+          render(base_spec(), {.access_bytes = 3});
+        }).starts_with("invalid_argument: access_bytes = 3"));
 }
 
 TEST_CASE("the geometry of awkward dimensions is as computed by hand") {
@@ -219,86 +258,105 @@ TEST_CASE("the geometry of awkward dimensions is as computed by hand") {
     Dtype dtype;
     Layout layout;
     int alignment;
-    int rotary_bytes, pass_bytes, rotary_threads, pass_threads;
+    LaunchConfig config;
+    int rotary_bytes, pass_bytes, rotary_slots, pass_slots;
   };
   using enum Dtype;
   using enum Layout;
+  const LaunchConfig widest = {128, 32, Pairing::registers, 1};
+  const LaunchConfig exchange = {128, 16, Pairing::exchange, 1};
   for (const Row& row : std::vector<Row>{
-           {128, 128, bfloat16, sequential, 16, 16, 16, 8, 0},
-           {128, 128, bfloat16, interleaved, 16, 16, 16, 16, 0},
-           {92, 92, bfloat16, sequential, 16, 4, 8, 23, 0},  // 184 bytes, halves of 92
-           {92, 92, bfloat16, interleaved, 16, 8, 8, 23, 0},
-           {80, 20, bfloat16, sequential, 16, 4, 8, 5, 15},  // halves of 20 bytes; 40, then 120
-           {72, 18, float16, sequential, 16, 2, 4, 9, 27},   // halves of 18 bytes; 36, then 108
-           {72, 18, float16, interleaved, 16, 4, 4, 9, 27},
-           {2, 2, float32, interleaved, 16, 8, 8, 1, 0},
-           {2, 2, float32, sequential, 16, 4, 8, 1, 0},
-           {2, 2, bfloat16, interleaved, 2, 2, 2, 1, 0},  // a thread takes a pair all the same
-           {1024, 1024, bfloat16, interleaved, 2, 2, 2, 512, 0},
-           {1024, 1024, bfloat16, sequential, 2, 2, 2, 512, 0},
-           {1024, 2, bfloat16, sequential, 2, 2, 2, 1, 1022},
-           {576, 64, bfloat16, interleaved, 16, 16, 16, 8, 64},
-           {256, 64, float32, sequential, 16, 16, 16, 8, 48},
-           {96, 48, float16, sequential, 8, 8, 8, 6, 12},
-           {112, 112, float32, interleaved, 4, 4, 4, 56, 0},
+           {128, 128, bfloat16, sequential, 16, widest, 16, 16, 8, 0},
+           {128, 128, bfloat16, sequential, 32, widest, 32, 16, 4, 0},
+           {128, 128, bfloat16, interleaved, 16, widest, 16, 16, 16, 0},
+           {92, 92, bfloat16, sequential, 16, widest, 4, 8, 23, 0},  // 184 bytes, halves of 92
+           {92, 92, bfloat16, interleaved, 16, widest, 8, 8, 23, 0},
+           {80, 20, bfloat16, sequential, 16, widest, 4, 8, 5, 15},  // halves of 20 bytes; 40, 120
+           {72, 18, float16, sequential, 16, widest, 2, 4, 9, 27},   // halves of 18 bytes; 36, 108
+           {72, 18, float16, interleaved, 16, widest, 4, 4, 9, 27},
+           {2, 2, float32, interleaved, 16, widest, 8, 8, 1, 0},
+           {2, 2, float32, sequential, 16, widest, 4, 8, 1, 0},
+           {2, 2, bfloat16, interleaved, 2, widest, 2, 2, 1,
+            0},  // a thread takes a pair all the same
+           {1024, 1024, bfloat16, interleaved, 2, widest, 2, 2, 512, 0},
+           {1024, 1024, bfloat16, sequential, 2, widest, 2, 2, 512, 0},
+           {1024, 2, bfloat16, sequential, 2, widest, 2, 2, 1, 1022},
+           {576, 64, bfloat16, interleaved, 16, widest, 16, 16, 8, 64},
+           {256, 64, float32, sequential, 16, widest, 16, 16, 8, 48},
+           {96, 48, float16, sequential, 8, widest, 8, 8, 6, 12},
+           {112, 112, float32, interleaved, 4, widest, 4, 4, 56, 0},
+           // Two lanes a slot: of 15 pieces that pass through, the last slot has one.
+           {80, 20, bfloat16, sequential, 16, exchange, 4, 8, 5, 8},
+           {128, 128, bfloat16, sequential, 16, exchange, 16, 16, 8, 0},
+           {128, 128, bfloat16, sequential, 16, {128, 8, Pairing::exchange, 1}, 8, 16, 16, 0},
+           // Nothing to halve: pairs stay in registers.
+           {72, 18, float16, sequential, 16, exchange, 2, 4, 9, 27},
        }) {
-    const Geometry shape =
-        geometry(spec_of(row.head_dim, row.rotary_dim, row.dtype, row.layout, row.alignment));
+    const Geometry shape = geometry(
+        spec_of(row.head_dim, row.rotary_dim, row.dtype, row.layout, row.alignment), row.config);
     CAPTURE(row.head_dim);
     CAPTURE(row.rotary_dim);
     CAPTURE(name(row.dtype));
     CAPTURE(name(row.layout));
     CAPTURE(row.alignment);
     CHECK(shape.rotary_bytes == row.rotary_bytes);
-    if (row.pass_threads > 0) CHECK(shape.pass_bytes == row.pass_bytes);
-    CHECK(shape.rotary_threads == row.rotary_threads);
-    CHECK(shape.pass_threads == row.pass_threads);
+    if (row.pass_slots > 0) CHECK(shape.pass_bytes == row.pass_bytes);
+    CHECK(shape.rotary_slots == row.rotary_slots);
+    CHECK(shape.pass_slots == row.pass_slots);
   }
 }
 
 namespace {
 
 /// What a geometry breaks, in words; empty if nothing. `element` in bytes.
-std::string broken_rule(const RopeSpec& spec, const Geometry& shape, int element) {
-  const auto width_fits = [&](int bytes) {
-    return bytes >= element && bytes <= 16 && (bytes & (bytes - 1)) == 0 &&
+std::string broken_rule(const RopeSpec& spec, const LaunchConfig& config, const Geometry& shape,
+                        int element) {
+  const auto width_fits = [&](int bytes, int most) {
+    return bytes >= element && bytes <= most && (bytes & (bytes - 1)) == 0 &&
            spec.alignment % bytes == 0 && spec.head_dim * element % bytes == 0;
   };
   const bool sequential = spec.layout == Layout::sequential;
-  const int rotary_bytes_per_thread =
+  const int rotary_bytes_per_slot =
       sequential ? 2 * shape.rotary_bytes : std::max(shape.rotary_bytes, 2 * element);
   const int pass = (spec.head_dim - spec.rotary()) * element;
-  if (!width_fits(shape.rotary_bytes)) return "width of the rotary part";
+  const int pass_bytes_of_slots = shape.pass_slots * shape.lanes_per_slot() * shape.pass_bytes;
+  if (!width_fits(shape.rotary_bytes, config.access_bytes)) return "width of the rotary part";
   if (sequential && spec.rotary() / 2 * element % shape.rotary_bytes != 0) return "second half";
-  if (shape.rotary_threads < 1) return "no rotary threads";
-  if (shape.rotary_threads * rotary_bytes_per_thread != spec.rotary() * element) return "coverage";
-  if (shape.pass_threads * shape.pass_bytes != pass) return "coverage of the rest";
-  if (pass > 0 && !width_fits(shape.pass_bytes)) return "width of the rest";
+  if (shape.pairing == Pairing::exchange && (!sequential || shape.rotary_bytes < 2 * element)) {
+    return "nothing to exchange";
+  }
+  if (shape.rotary_slots < 1) return "no rotary slots";
+  if (shape.rotary_slots * rotary_bytes_per_slot != spec.rotary() * element) return "coverage";
+  if (pass_bytes_of_slots < pass) return "coverage of the rest";
+  if (pass_bytes_of_slots - pass >= shape.lanes_per_slot() * shape.pass_bytes) return "idle slot";
+  if (pass > 0 && pass % shape.pass_bytes != 0) return "pieces of the rest";
+  if (pass > 0 && !width_fits(shape.pass_bytes, 16)) return "width of the rest";
   if (pass > 0 && spec.rotary() * element % shape.pass_bytes != 0) return "start of the rest";
-  if (shape.rotary_threads + shape.pass_threads > 1024) return "threads";
   return {};
 }
 
 }  // namespace
 
-TEST_CASE("every valid head takes at most 1024 threads, is covered, and is never misaligned") {
+TEST_CASE("every valid head is covered, and never misaligned, whatever the config") {
   int heads = 0;
   for (const Dtype dtype : {Dtype::float32, Dtype::float16, Dtype::bfloat16}) {
     const int element = static_cast<int>(size_of(dtype));
     for (const Layout layout : {Layout::interleaved, Layout::sequential}) {
-      for (int alignment = element; alignment <= 16; alignment *= 2) {
+      for (int alignment = element; alignment <= 32; alignment *= 2) {
         for (int head_dim = 2; head_dim <= 1024; head_dim += 2) {
           for (int rotary_dim = 2; rotary_dim <= head_dim; rotary_dim += 2) {
             const RopeSpec spec = spec_of(head_dim, rotary_dim, dtype, layout, alignment);
-            const std::string rule = broken_rule(spec, geometry(spec), element);
+            const LaunchConfig config = {128, 4 << (head_dim + rotary_dim) / 2 % 4,
+                                         static_cast<Pairing>(rotary_dim / 2 % 2), 1};
+            const std::string rule = broken_rule(spec, config, geometry(spec, config), element);
             ++heads;
-            if (!rule.empty()) FAIL(describe(spec), ": ", rule);
+            if (!rule.empty()) FAIL(describe(spec), ", ", describe(config), ": ", rule);
           }
         }
       }
     }
   }
-  CHECK(heads == (3 + 4 + 4) * 2 * 512 * 513 / 2);
+  CHECK(heads == (4 + 5 + 5) * 2 * 512 * 513 / 2);
 }
 
 TEST_CASE("the effective alignment divides the promised one and a head's bytes") {

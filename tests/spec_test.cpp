@@ -52,9 +52,9 @@ TEST_CASE("a bad field is refused by name, value and rule") {
     CHECK(refused([&](RopeSpec& s) { s.kv_heads = value; }) ==
           "invalid_argument: kv_heads = " + std::to_string(value) + ": must be from 1 to 512");
   }
-  for (const int value : {0, 1, 3, 32, -16}) {
+  for (const int value : {0, 1, 3, 64, -16}) {
     CHECK(refused([&](RopeSpec& s) { s.alignment = value; }) ==
-          "invalid_argument: alignment = " + std::to_string(value) + ": must be 2, 4, 8 or 16");
+          "invalid_argument: alignment = " + std::to_string(value) + ": must be 2, 4, 8, 16 or 32");
   }
 }
 
@@ -171,15 +171,34 @@ TEST_CASE("describe says what is computed in one line") {
   CHECK(describe(other) == "d256 r64 float32 interleaved q16 kv1 token_ids int64 table inverse a4");
 }
 
-TEST_CASE("block_threads is from 32 to 1024") {
+TEST_CASE("a config's fields are held to their rules") {
   CHECK_NOTHROW(validate(LaunchConfig{}));
-  CHECK_NOTHROW(validate(LaunchConfig{32}));
-  CHECK_NOTHROW(validate(LaunchConfig{1024}));
-  for (const int value : {-1, 0, 31, 1025}) {
-    CHECK(refusal([&] { validate(LaunchConfig{value}); }) ==
+  CHECK_NOTHROW(validate(LaunchConfig{32, 4, Pairing::registers, 1}));
+  CHECK_NOTHROW(validate(LaunchConfig{512, 32, Pairing::exchange, 4}));
+  for (const int value : {-32, 0, 31, 33, 100, 544}) {
+    CHECK(refusal([&] { validate(LaunchConfig{.block_threads = value}); }) ==
           "invalid_argument: block_threads = " + std::to_string(value) +
-              ": must be from 32 to 1024");
+              ": must be a multiple of 32, from 32 to 512");
   }
+  for (const int value : {-4, 0, 2, 12, 64}) {
+    CHECK(refusal([&] { validate(LaunchConfig{.access_bytes = value}); }) ==
+          "invalid_argument: access_bytes = " + std::to_string(value) + ": must be 4, 8, 16 or 32");
+  }
+  for (const int value : {-1, 0, 3, 8}) {
+    CHECK(refusal([&] { validate(LaunchConfig{.heads_per_thread = value}); }) ==
+          "invalid_argument: heads_per_thread = " + std::to_string(value) + ": must be 1, 2 or 4");
+  }
+}
+
+TEST_CASE("a pairing is read back from its name, and a config is described in one line") {
+  for (const Pairing value : {Pairing::registers, Pairing::exchange}) {
+    CHECK(parse_pairing(name(value)) == value);
+  }
+  CHECK(refusal([] { parse_pairing("shuffle", "config.pairing"); }) ==
+        "invalid_argument: config.pairing = shuffle: must be registers or exchange");
+  CHECK(describe(LaunchConfig{96, 8, Pairing::exchange, 2}) ==
+        "96 threads, 8 bytes, exchange, 2 heads");
+  CHECK(describe(LaunchConfig{}) == "128 threads, 16 bytes, registers, 1 head");
 }
 
 // Numbers the elements of a dense array in memory order by walking its dimensions, outermost first,

@@ -100,7 +100,7 @@ TEST_CASE("an unknown dimension, value or set is refused with the nearest") {
         "invalid_argument: variants: positions = tokens_ids: must be offset, sequence_offsets, "
         "token_ids or ragged; nearest known: token_ids");
   CHECK(refused("alignment=15") ==
-        "invalid_argument: variants: alignment = 15: must be 2, 4, 8 or 16; nearest known: 16");
+        "invalid_argument: variants: alignment = 15: must be 2, 4, 8, 16 or 32; nearest known: 16");
   CHECK(refused("defautl") ==
         "invalid_argument: variants: defautl: must be default, all or "
         "dimension=value,value;...; nearest known: default");

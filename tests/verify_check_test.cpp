@@ -36,7 +36,7 @@ VerifyCase small_case(Dtype dtype = Dtype::float32) {
 /// A case with a right result, and what the check says after `damage` was done to it.
 struct Trial {
   explicit Trial(const VerifyCase& of) : test(of), before(make_memory(of)), after(before) {
-    ReferenceExecutor().execute(test.spec, test.frequencies, args_of(test, after), after.blocks);
+    ReferenceExecutor().execute(test, args_of(test, after), after.blocks);
   }
 
   /// Element d of a row of the output, or of the input.
@@ -223,9 +223,8 @@ TEST_CASE("one bit of difference between two outputs is found, whatever their pl
 class Spoiler : public Executor {
  public:
   explicit Spoiler(std::function<void(const RopeArgs&)> damage) : damage_(std::move(damage)) {}
-  void execute(const RopeSpec& spec, const Frequencies& frequencies, const RopeArgs& args,
-               std::span<Block> blocks) override {
-    ReferenceExecutor().execute(spec, frequencies, args, blocks);
+  void execute(const VerifyCase& test, const RopeArgs& args, std::span<Block> blocks) override {
+    ReferenceExecutor().execute(test, args, blocks);
     damage_(args);
   }
 

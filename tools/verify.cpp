@@ -15,7 +15,7 @@ namespace {
 CaseMemory carry_out(const VerifyCase& test, const CaseMemory& before, Executor& executor) {
   CaseMemory memory = before;
   const RopeArgs args = args_of(test, memory);
-  executor.execute(test.spec, test.frequencies, args, memory.blocks);
+  executor.execute(test, args, memory.blocks);
   return memory;
 }
 

@@ -99,6 +99,7 @@ std::string describe(const VerifyCase& test) {
     text += fmt::format(", {} table of {} rows", name(test.table_style), test.table_rows);
   }
   if (test.special_values) text += ", infinities and NaN";
+  if (test.config) text += fmt::format(", {}", describe(*test.config));
   return text;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ropejit/config.h"
 #include "ropejit/frequencies.h"
 #include "ropejit/spec.h"
 
@@ -36,6 +37,8 @@ std::string_view name(TableStyle style) noexcept;
 struct VerifyCase {
   RopeSpec spec;
   Frequencies frequencies;
+  /// Of a call that keeps the spec's alignment. Nothing: the one that is chosen for its tokens.
+  std::optional<LaunchConfig> config;
   std::int64_t batch = 1;  ///< as in RopeArgs
   std::int64_t seq = 0;
 

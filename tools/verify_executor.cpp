@@ -9,6 +9,7 @@
 
 #include "ropejit/error.h"
 #include "ropejit/reference.h"
+#include "src/heuristic.h"
 #include "src/launch.h"
 #include "src/source.h"
 #include "tools/device_mirror.h"
@@ -31,8 +32,9 @@ HostExecutor::HostExecutor() : HostExecutor(Options{}) {}
 HostExecutor::HostExecutor(Options options)
     : options_(std::move(options)), compiler_(find_host_compiler()) {}
 
-const HostKernel& HostExecutor::kernel_for(const RopeSpec& kernel_spec) {
-  Source source = render(kernel_spec, options_.config);
+const HostKernel& HostExecutor::kernel_for(const RopeSpec& kernel_spec,
+                                           const LaunchConfig& config) {
+  Source source = render(kernel_spec, config);
   if (options_.edit_text) source.text = options_.edit_text(source.text);
   return *kernels_
               .get(source.text,
@@ -40,21 +42,26 @@ const HostKernel& HostExecutor::kernel_for(const RopeSpec& kernel_spec) {
               .value;
 }
 
-void HostExecutor::execute(const RopeSpec& spec, const Frequencies& frequencies,
-                           const RopeArgs& args, std::span<Block> /*blocks*/) {
+void HostExecutor::execute(const VerifyCase& test, const RopeArgs& args,
+                           std::span<Block> /*blocks*/) {
+  const RopeSpec& spec = test.spec;
   validate(spec);
-  validate(spec, frequencies);
+  validate(spec, test.frequencies);
   check_args(spec, args);
   if (no_tokens(args)) return;
   const std::vector<RopeSpec> kernels = kernel_specs(spec);
   const bool aligned = aligned_to(spec, args, kernels.front().alignment);
   const RopeSpec& chosen = aligned ? kernels.front() : kernels.back();
-  const Block turns = aligned_turns(frequencies);
-  Launch launch = plan_launch(spec, launch_shape(chosen, options_.config), args,
+  const LaunchConfig config = aligned && test.config
+                                  ? *test.config
+                                  : heuristic_config(chosen, tensor_batch(test) * args.seq);
+  const Block turns = aligned_turns(test.frequencies);
+  Launch launch = plan_launch(spec, launch_shape(chosen, config), args,
                               reinterpret_cast<const std::uint64_t*>(turns.data()),
-                              frequencies.attention_factor);
+                              test.frequencies.attention_factor);
   if (options_.force_wide) launch.params.wide = 1;
-  const long long misaligned = kernel_for(chosen).run(launch.params, launch.grid, launch.block);
+  const long long misaligned =
+      kernel_for(chosen, config).run(launch.params, launch.grid, launch.block);
   if (misaligned != 0) {
     throw Error(ErrorCode::driver,
                 fmt::format("{} misaligned accesses: on a device each is a fault", misaligned));
@@ -65,17 +72,18 @@ DeviceExecutor::DeviceExecutor(Runtime& runtime, int device)
     : runtime_(runtime),
       device_(Device::open(Driver::open(runtime.options().cuda_library), device)) {}
 
-void DeviceExecutor::execute(const RopeSpec& spec, const Frequencies& frequencies,
-                             const RopeArgs& args, std::span<Block> blocks) {
-  const Rope rope = runtime_.rope(spec, frequencies, device_->info().ordinal);
+void DeviceExecutor::execute(const VerifyCase& test, const RopeArgs& args,
+                             std::span<Block> blocks) {
+  const Rope rope =
+      runtime_.rope(test.spec, test.frequencies, device_->info().ordinal, test.config);
   const DeviceMirror mirror(*device_, blocks);
   rope.apply(mirror.translate(args, blocks));
   mirror.download(blocks);
 }
 
-void ReferenceExecutor::execute(const RopeSpec& spec, const Frequencies& frequencies,
-                                const RopeArgs& args, std::span<Block> /*blocks*/) {
-  apply_reference(spec, frequencies, args);
+void ReferenceExecutor::execute(const VerifyCase& test, const RopeArgs& args,
+                                std::span<Block> /*blocks*/) {
+  apply_reference(test.spec, test.frequencies, args);
 }
 
 }  // namespace ropejit

@@ -7,14 +7,13 @@
 #include <string>
 
 #include "ropejit/args.h"
-#include "ropejit/config.h"
-#include "ropejit/frequencies.h"
 #include "ropejit/runtime.h"
 #include "ropejit/spec.h"
 #include "src/driver.h"
 #include "src/single_flight.h"
 #include "tools/case_memory.h"
 #include "tools/host_kernel.h"
+#include "tools/verify_case.h"
 
 namespace ropejit {
 
@@ -22,10 +21,9 @@ namespace ropejit {
 class Executor {
  public:
   virtual ~Executor() = default;
-  /// Carries out the call that `spec` and `args` describe. All pointers of `args` point into
-  /// `blocks`, host memory that holds the result on return. Throws Error.
-  virtual void execute(const RopeSpec& spec, const Frequencies& frequencies, const RopeArgs& args,
-                       std::span<Block> blocks) = 0;
+  /// Carries out a case's call, with its spec, frequencies and config. All pointers of `args` point
+  /// into `blocks`, host memory that holds the result on return. Throws Error.
+  virtual void execute(const VerifyCase& test, const RopeArgs& args, std::span<Block> blocks) = 0;
 };
 
 /// The generated templates on the host, compiled by the system's C++ compiler: chooses the kernel
@@ -34,7 +32,6 @@ class HostExecutor : public Executor {
  public:
   /// Deviations from what Rope::apply does, for tests.
   struct Options {
-    LaunchConfig config;
     bool force_wide = false;                                   ///< takes the 64-bit index path
     std::function<std::string(const std::string&)> edit_text;  ///< of the source
   };
@@ -42,11 +39,10 @@ class HostExecutor : public Executor {
   HostExecutor();
   explicit HostExecutor(Options options);
   /// Error(driver), as a device would, for a misaligned access.
-  void execute(const RopeSpec& spec, const Frequencies& frequencies, const RopeArgs& args,
-               std::span<Block> blocks) override;
+  void execute(const VerifyCase& test, const RopeArgs& args, std::span<Block> blocks) override;
 
  private:
-  const HostKernel& kernel_for(const RopeSpec& kernel_spec);
+  const HostKernel& kernel_for(const RopeSpec& kernel_spec, const LaunchConfig& config);
 
   Options options_;
   HostCompiler compiler_;
@@ -59,8 +55,7 @@ class DeviceExecutor : public Executor {
  public:
   /// Borrows `runtime`. Throws Error(driver) where there is no such device.
   DeviceExecutor(Runtime& runtime, int device);
-  void execute(const RopeSpec& spec, const Frequencies& frequencies, const RopeArgs& args,
-               std::span<Block> blocks) override;
+  void execute(const VerifyCase& test, const RopeArgs& args, std::span<Block> blocks) override;
   const Device& device() const noexcept { return *device_; }
 
  private:
@@ -71,8 +66,7 @@ class DeviceExecutor : public Executor {
 /// The CPU implementation.
 class ReferenceExecutor : public Executor {
  public:
-  void execute(const RopeSpec& spec, const Frequencies& frequencies, const RopeArgs& args,
-               std::span<Block> blocks) override;
+  void execute(const VerifyCase& test, const RopeArgs& args, std::span<Block> blocks) override;
 };
 
 }  // namespace ropejit
