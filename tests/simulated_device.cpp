@@ -80,6 +80,7 @@ std::vector<std::vector<CallTimes>> SimulatedMeasurer::measure(
       times.push_back({sample(us), sample(us * 0.98)});
       timed.push_back(config);
     }
+    first_of_round.push_back(configs.empty() ? "" : describe(configs.front()));
     ++rounds;
   }
   return all;

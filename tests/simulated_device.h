@@ -5,6 +5,7 @@
 #include <functional>
 #include <random>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "tools/tune_measurer.h"
@@ -42,6 +43,7 @@ class SimulatedMeasurer : public Measurer {
   /// What becomes of a config before it is timed; unset: all are correct.
   std::function<Vetting(const LaunchConfig&)> verdict;
   std::vector<LaunchConfig> timed;  ///< every measurement, in order
+  std::vector<std::string> first_of_round;
   int rounds = 0;
 
  private:

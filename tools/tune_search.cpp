@@ -25,28 +25,32 @@ constexpr std::size_t kRestartKernels = 4;  ///< tried at once
 constexpr std::size_t kMostHalved = 32;     ///< candidates that the halving begins with
 constexpr int kRoundsPerHalving = 2;
 constexpr std::size_t kFinalists = 10;
-constexpr int kLeastFinalRounds = 3;
+constexpr std::size_t kLeastFinalRounds = 3;
 constexpr int kFinalRoundsPerLook = 12;
 constexpr int kMostFinalRounds = 400;
 
 class Search {
  public:
-  Search(const TuneCell& cell, Measurer& measurer, std::span<const LaunchConfig> favourites,
+  Search(const TuneCell& cell, Measurer& measurer, const std::optional<LaunchConfig>& neighbour,
          const SearchOptions& options, const std::atomic<bool>& stop)
-      : cell_(cell), measurer_(measurer), options_(options), stop_(stop), random_(options.seed) {
+      : cell_(cell),
+        measurer_(measurer),
+        neighbour_(neighbour),
+        options_(options),
+        stop_(stop),
+        random_(options.seed) {
     record_.spec = cell.spec;
     record_.tokens = cell.tokens;
     space_ = measurer.space(cell);
     first_ = {default_config(cell.spec, cell.tokens)};
-    for (const LaunchConfig& config : favourites) {
-      if (in_space(config) && !contains(first_, config)) first_.push_back(config);
+    if (neighbour && contains(space_, *neighbour) && *neighbour != first_.front()) {
+      first_.push_back(*neighbour);
     }
   }
 
   CellRecord run() {
     explore();
-    Indices best = halve(by_estimate());
-    compare(std::move(best));
+    compare(halve(by_estimate()));
     record_.complete = !stop_;
     return std::move(record_);
   }
@@ -55,7 +59,6 @@ class Search {
   static bool contains(const std::vector<LaunchConfig>& configs, const LaunchConfig& config) {
     return std::find(configs.begin(), configs.end(), config) != configs.end();
   }
-  bool in_space(const LaunchConfig& config) const { return contains(space_, config); }
   Candidate& at(std::size_t index) { return record_.candidates[index]; }
   bool tried(const LaunchConfig& config) const {
     return std::any_of(record_.candidates.begin(), record_.candidates.end(),
@@ -126,14 +129,13 @@ class Search {
     return order;
   }
 
-  bool may_explore() const {
-    return used() < kExplored && record_.candidates.size() < kMostExplored;
-  }
+  bool may_explore() const { return used() < kExplored && explored_ < kMostExplored; }
 
   /// Times configs once. Returns the index of the fastest of them; nothing if none could be timed.
   std::optional<std::size_t> try_once(std::vector<LaunchConfig> configs) {
     configs.resize(std::min(configs.size(), left_until(kExplored)));
     const Indices added = add(configs);
+    explored_ += added.size();
     time_round(added);
     if (added.empty() || stop_) return std::nullopt;
     return *std::min_element(added.begin(), added.end(), [&](std::size_t a, std::size_t b) {
@@ -210,51 +212,58 @@ class Search {
     return best;
   }
 
-  /// The final rounds. Who is clearly slower, or clearly as fast, leaves.
-  void compare(Indices finalists) {
+  /// The first configs and the fastest others, as many as the rest of the budget can compare.
+  Indices choose_finalists(const Indices& best) const {
+    Indices finalists;
     for (std::size_t i = 0; i < record_.candidates.size(); ++i) {
-      const Candidate& candidate = at(i);
-      if (contains(first_, candidate.config) && !candidate.rounds.empty() &&
-          std::find(finalists.begin(), finalists.end(), i) == finalists.end()) {
-        finalists.push_back(i);
+      const Candidate& candidate = record_.candidates[i];
+      if (contains(first_, candidate.config) && !candidate.rounds.empty()) finalists.push_back(i);
+    }
+    const std::size_t most = options_.exhaustive ? kFinalists : left_until(1) / kLeastFinalRounds;
+    for (const std::size_t index : best) {
+      // Not even the smallest budget leaves the default without something to compare it with.
+      if (finalists.size() >= std::max<std::size_t>(most, 2)) break;
+      if (std::find(finalists.begin(), finalists.end(), index) == finalists.end()) {
+        finalists.push_back(index);
       }
     }
+    return finalists;
+  }
+
+  /// The final rounds. Who is clearly slower, or clearly as fast, leaves.
+  void compare(const Indices& best) {
+    Indices finalists = choose_finalists(best);
     record_.final_from = round_;
     for (int i = 0; i < kMostFinalRounds && !stop_; ++i) {
-      if (i >= kLeastFinalRounds && used() >= 1 && !options_.exhaustive) return;
+      if (i > 0 && used() >= 1 && !options_.exhaustive) return;
       if (i > 0 && i % kFinalRoundsPerLook == 0) {
-        finalists = undecided(finalists);
-        if (finalists.size() < 2) return;
+        finalists = indices_of(undecided(record_, neighbour_));
+        if (finalists.empty()) return;
       }
       time_round(finalists);
     }
   }
 
-  /// The fastest of the finalists, and those of which more rounds could change whether they count
-  /// as fast. Once the default is clearly as fast, nothing else matters.
-  Indices undecided(const Indices& finalists) const {
-    const std::vector<Standing> all = standings(record_);
-    std::vector<LaunchConfig> open;
-    for (const Standing& standing : all) {
-      if (standing.config == first_.front() && standing.as_fast() && !standing.unclear()) return {};
-      if (standing.excess == 0 || standing.unclear()) open.push_back(standing.config);
+  /// Of tried configs.
+  Indices indices_of(const std::vector<LaunchConfig>& configs) const {
+    Indices indices;
+    for (std::size_t i = 0; i < record_.candidates.size(); ++i) {
+      if (contains(configs, record_.candidates[i].config)) indices.push_back(i);
     }
-    Indices kept;
-    for (const std::size_t index : finalists) {
-      if (contains(open, record_.candidates[index].config)) kept.push_back(index);
-    }
-    return kept;
+    return indices;
   }
 
   const TuneCell& cell_;
   Measurer& measurer_;
+  const std::optional<LaunchConfig>& neighbour_;
   const SearchOptions& options_;
   const std::atomic<bool>& stop_;
   const Clock::time_point start_ = Clock::now();
   std::mt19937_64 random_;
   std::vector<LaunchConfig> space_;
-  std::vector<LaunchConfig> first_;  ///< the default and the favourites
+  std::vector<LaunchConfig> first_;  ///< the default and the neighbour's
   CellRecord record_;
+  std::size_t explored_ = 0;
   std::size_t measurements_ = 0;
   int round_ = 0;
 };
@@ -262,9 +271,9 @@ class Search {
 }  // namespace
 
 CellRecord search_cell(const TuneCell& cell, Measurer& measurer,
-                       std::span<const LaunchConfig> favourites, const SearchOptions& options,
+                       const std::optional<LaunchConfig>& neighbour, const SearchOptions& options,
                        const std::atomic<bool>& stop) {
-  return Search(cell, measurer, favourites, options, stop).run();
+  return Search(cell, measurer, neighbour, options, stop).run();
 }
 
 }  // namespace ropejit

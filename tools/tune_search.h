@@ -3,7 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
-#include <span>
+#include <optional>
 
 #include "ropejit/config.h"
 #include "tools/tune_measurer.h"
@@ -26,16 +26,17 @@ struct SearchOptions {
 
 /// Looks for the fastest config of a cell.
 ///
-/// Half of the budget goes into finding candidates, one round each: from the default and from
-/// `favourites` (the winners of a neighbouring cell, say) it goes to the best neighbour as long as
-/// that is better, and then starts again from kernels that were not tried yet, at last from
-/// anywhere. A fifth goes into rounds that halve their number. The rest goes into final rounds
-/// between the last six, with the default and the favourites among them, until what they say is
-/// clear (see tune_select.h). Configs that fail vetting are recorded and never timed.
+/// Half of the budget at most goes into finding candidates, one round each: from the default and
+/// from `neighbour`, what was chosen for the cell before, it goes to the fastest neighbour as long
+/// as that is faster, and then starts again from kernels that were not tried yet, at last from
+/// anywhere. A fifth goes into rounds between the fastest that halve their number. The rest goes
+/// into final rounds between the last ten, with the default and `neighbour` among them, until more
+/// rounds could not change what choose() says (see tune_select.h). Configs that fail vetting are
+/// recorded and never timed.
 ///
 /// When `stop` becomes true, it returns within a round, with a record that is not complete.
 CellRecord search_cell(const TuneCell& cell, Measurer& measurer,
-                       std::span<const LaunchConfig> favourites, const SearchOptions& options,
+                       const std::optional<LaunchConfig>& neighbour, const SearchOptions& options,
                        const std::atomic<bool>& stop);
 
 }  // namespace ropejit

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -46,98 +47,65 @@ double center(const std::map<int, double>& times) {
   return center_interval(values).center;
 }
 
-/// Among those that took part in the most rounds: the others left because they are slower, or not
-/// slower by more than what makes no difference.
+/// How the logarithm of a finalist's time differs from another's, round by round; infinite if they
+/// never met.
+CenterInterval log_ratio(const Finalist& finalist, const Finalist& other) {
+  std::vector<double> logs;
+  for (const auto& [round, us] : finalist.times) {
+    const auto found = other.times.find(round);
+    if (found != other.times.end()) logs.push_back(std::log(us / found->second));
+  }
+  constexpr double kUnknown = std::numeric_limits<double>::infinity();
+  return logs.empty() ? CenterInterval{kUnknown, kUnknown, kUnknown} : center_interval(logs);
+}
+
+/// By comparison with one that took part in the most rounds, so that what drifts from round to
+/// round favours nobody.
 const Finalist& fastest_of(const std::vector<Finalist>& finalists) {
+  const Finalist& pivot = *std::max_element(
+      finalists.begin(), finalists.end(),
+      [](const Finalist& a, const Finalist& b) { return a.times.size() < b.times.size(); });
   return *std::min_element(finalists.begin(), finalists.end(),
-                           [](const Finalist& a, const Finalist& b) {
-                             if (a.times.size() != b.times.size()) {
-                               return a.times.size() > b.times.size();
-                             }
-                             return center(a.times) < center(b.times);
+                           [&](const Finalist& a, const Finalist& b) {
+                             return log_ratio(a, pivot).center < log_ratio(b, pivot).center;
                            });
 }
 
 Standing standing_of(const Finalist& finalist, const Finalist& fastest, double fastest_us) {
-  std::vector<double> logs;
-  for (const auto& [round, us] : finalist.times) {
-    const auto other = fastest.times.find(round);
-    if (other != fastest.times.end()) logs.push_back(std::log(us / other->second));
-  }
-  const CenterInterval ratio = center_interval(logs);
+  const CenterInterval ratio = log_ratio(finalist, fastest);
   Standing standing{finalist.config, std::expm1(ratio.center), std::expm1(ratio.low),
                     std::expm1(ratio.high)};
   standing.us = fastest_us * (1 + standing.excess);
-  standing.rounds = static_cast<int>(logs.size());
   return standing;
 }
 
-/// A config that may be chosen for a cell, and the cheapest way to get there from the first cell.
-struct Option {
-  Standing standing;
-  int kernel_changes = 0;
-  int config_changes = 0;
-  int simplicity = 0;  ///< sum of the ranks
-  std::size_t from = 0;
+/// The order in which configs are preferred among those that are as fast.
+class Preference {
+ public:
+  Preference(const CellRecord& record, const std::optional<LaunchConfig>& neighbour)
+      : given_(default_config(record.spec, record.tokens)), neighbour_(neighbour) {}
 
-  bool cheaper_than(const Option& other) const noexcept {
-    if (kernel_changes != other.kernel_changes) return kernel_changes < other.kernel_changes;
-    if (config_changes != other.config_changes) return config_changes < other.config_changes;
-    return simplicity < other.simplicity;
+  bool operator()(const LaunchConfig& a, const LaunchConfig& b) const {
+    if (rank(a) != rank(b)) return rank(a) < rank(b);
+    return simpler(a, b);
   }
+
+ private:
+  int rank(const LaunchConfig& config) const {
+    if (config == given_) return 0;
+    return config == neighbour_ ? 1 : 2;
+  }
+
+  LaunchConfig given_;
+  std::optional<LaunchConfig> neighbour_;
 };
 
-/// What may be chosen for a cell, simplest first.
-std::vector<Option> options_for(const CellRecord& record) {
-  const LaunchConfig given = default_config(record.spec, record.tokens);
-  std::vector<Option> options;
-  for (const Standing& standing : standings(record)) {
-    if (!standing.as_fast()) continue;
-    if (standing.config == given) return {Option{standing}};
-    options.push_back(Option{standing});
-  }
-  if (options.empty()) options.push_back(Option{Standing{given}});
-  std::sort(options.begin(), options.end(), [](const Option& a, const Option& b) {
-    return simpler(a.standing.config, b.standing.config);
-  });
-  for (std::size_t i = 0; i < options.size(); ++i) options[i].simplicity = static_cast<int>(i);
-  return options;
-}
-
-/// Continues the cheapest of the ways to `before`.
-void connect(Option& option, const std::vector<Option>& before) {
-  const int rank = option.simplicity;
-  Option cheapest;
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    const LaunchConfig& last = before[i].standing.config;
-    const LaunchConfig& next = option.standing.config;
-    Option way = before[i];
-    way.kernel_changes += share_kernel(last, next) ? 0 : 1;
-    way.config_changes += last == next ? 0 : 1;
-    way.simplicity += rank;
-    way.from = i;
-    if (i == 0 || way.cheaper_than(cheapest)) cheapest = way;
-  }
-  cheapest.standing = option.standing;
-  option = cheapest;
-}
-
-std::size_t index_of_cheapest(const std::vector<Option>& options) {
-  const auto cheapest =
-      std::min_element(options.begin(), options.end(),
-                       [](const Option& a, const Option& b) { return a.cheaper_than(b); });
-  return static_cast<std::size_t>(cheapest - options.begin());
-}
-
-Choice choice_of(const CellRecord& record, const Standing& chosen) {
-  const LaunchConfig given = default_config(record.spec, record.tokens);
-  Choice choice{chosen.config, chosen.us, chosen.us, 0, chosen.config == given};
-  const std::vector<Standing> all = standings(record);
-  if (!all.empty()) choice.best_us = all.front().us;
+const Standing& preferred(const std::vector<Standing>& all, const Preference& before) {
+  const Standing* chosen = &all.front();
   for (const Standing& standing : all) {
-    if (standing.config == given) choice.default_us = standing.us;
+    if (standing.as_fast() && before(standing.config, chosen->config)) chosen = &standing;
   }
-  return choice;
+  return *chosen;
 }
 
 }  // namespace
@@ -165,20 +133,34 @@ std::vector<Standing> standings(const CellRecord& record) {
   return all;
 }
 
-std::vector<Choice> choose(std::span<const CellRecord> cells) {
-  std::vector<std::vector<Option>> options;
-  for (const CellRecord& cell : cells) {
-    options.push_back(options_for(cell));
-    if (options.size() == 1) continue;
-    for (Option& option : options.back()) connect(option, options[options.size() - 2]);
+std::optional<Choice> choose(const CellRecord& record,
+                             const std::optional<LaunchConfig>& neighbour) {
+  const std::vector<Standing> all = standings(record);
+  if (all.empty()) return std::nullopt;
+  const LaunchConfig given = default_config(record.spec, record.tokens);
+  const Standing& chosen = preferred(all, Preference(record, neighbour));
+  Choice choice{chosen.config, chosen.us, all.front().us, 0, chosen.config == given};
+  for (const Standing& standing : all) {
+    if (standing.config == given) choice.default_us = standing.us;
   }
-  std::vector<Choice> choices(cells.size());
-  std::size_t at = options.empty() ? 0 : index_of_cheapest(options.back());
-  for (std::size_t i = cells.size(); i-- > 0;) {
-    choices[i] = choice_of(cells[i], options[i][at].standing);
-    at = options[i][at].from;
+  return choice;
+}
+
+std::vector<LaunchConfig> undecided(const CellRecord& record,
+                                    const std::optional<LaunchConfig>& neighbour) {
+  const std::vector<Standing> all = standings(record);
+  if (all.empty()) return {};
+  const Preference before(record, neighbour);
+  const LaunchConfig chosen = preferred(all, before).config;
+  std::vector<LaunchConfig> open;
+  for (const Standing& standing : all) {
+    if (standing.unclear() && !before(chosen, standing.config)) open.push_back(standing.config);
   }
-  return choices;
+  if (open.empty()) return {};
+  if (std::find(open.begin(), open.end(), all.front().config) == open.end()) {
+    open.push_back(all.front().config);
+  }
+  return open;
 }
 
 }  // namespace ropejit

@@ -1,6 +1,7 @@
 #ifndef ROPEJIT_TOOLS_TUNE_SELECT_H_
 #define ROPEJIT_TOOLS_TUNE_SELECT_H_
 
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -32,8 +33,7 @@ struct Standing {
   double excess = 0;  ///< its time / the fastest's - 1, of the rounds that both took part in
   double low = 0;     ///< the interval that holds the excess with 99% (see center_interval())
   double high = 0;
-  double us = 0;   ///< its combined time, in the fastest's rounds
-  int rounds = 0;  ///< that it is known from
+  double us = 0;  ///< its combined time
 
   /// Whether it is not shown to be slower than the fastest by more than makes a difference.
   bool as_fast() const noexcept {
@@ -54,11 +54,16 @@ struct Choice {
   bool is_default = false;
 };
 
-/// Chooses for every cell of one spec, given by ascending token count, among the finalists that are
-/// as fast as the fastest: the default if it is one of them; else what makes the fewest changes of
-/// kernel, then of config, from cell to cell; then the simplest. Cells without a standing have the
-/// default.
-std::vector<Choice> choose(std::span<const CellRecord> cells);
+/// Chooses among the finalists that are as fast as the fastest: the default if it is one of them;
+/// else `neighbour`, what was chosen for the cell before, if it is; else the simplest. Nothing for
+/// a cell without a standing.
+std::optional<Choice> choose(const CellRecord& record,
+                             const std::optional<LaunchConfig>& neighbour);
+
+/// Whether more rounds could change what choose() says, and which finalists would have to take part
+/// in them: the fastest, and whichever comes before the choice if it is as fast.
+std::vector<LaunchConfig> undecided(const CellRecord& record,
+                                    const std::optional<LaunchConfig>& neighbour);
 
 }  // namespace ropejit
 
