@@ -1,16 +1,7 @@
 # cmake -DOUTPUT=<file.cpp> -P embed_templates.cmake -- <template>...
-# Writes the definition of embedded_templates() (src/embedded_templates.h). Every byte becomes a
-# hexadecimal escape: no content of a template can end a literal early or be changed on the way.
-set(files)
-set(past_separator FALSE)
-math(EXPR last "${CMAKE_ARGC} - 1")
-foreach(i RANGE ${last})
-  if(past_separator)
-    list(APPEND files "${CMAKE_ARGV${i}}")
-  elseif(CMAKE_ARGV${i} STREQUAL "--")
-    set(past_separator TRUE)
-  endif()
-endforeach()
+# Writes the definition of embedded_templates() (src/embedded_templates.h).
+include("${CMAKE_CURRENT_LIST_DIR}/embed.cmake")
+ropejit_files(files)
 
 set(texts "")
 set(entries "")
@@ -18,9 +9,8 @@ set(count 0)
 foreach(file IN LISTS files)
   get_filename_component(name "${file}" NAME)
   file(READ "${file}" bytes HEX)
-  string(REGEX REPLACE "(..)" "\\\\x\\1" literal "${bytes}")
-  string(REPLACE "\\x0a" "\\x0a\"\n    \"" literal "${literal}")  # a line here per template line
-  string(APPEND texts "// ${name}\nconstexpr char kText${count}[] =\n    \"${literal}\";\n\n")
+  ropejit_literal(literal "${bytes}")
+  string(APPEND texts "// ${name}\nconstexpr char kText${count}[] =\n    ${literal};\n\n")
   string(APPEND entries
          "    {\"${name}\", {kText${count}, sizeof(kText${count}) - 1}},\n")
   math(EXPR count "${count} + 1")

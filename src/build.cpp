@@ -8,6 +8,18 @@
 
 namespace ropejit {
 
+std::string describe(const BuildRequest& request) {
+  const std::string config = describe(effective_config(request.kernel_spec, request.config));
+  // It begins with the threads, which are no part of a kernel.
+  return fmt::format("{}{}{}", describe(request.kernel_spec), config.substr(config.find(", ")),
+                     request.body == Body::copy ? ", copy" : "");
+}
+
+PreparedBuild::PreparedBuild(BuildRequest of)
+    : request(std::move(of)),
+      source(render(request.kernel_spec, request.config, request.body).text),
+      key(make_key(source, compile_options(), request.arch)) {}
+
 Builder::Builder(Options options, Counters& counters)
     : options_(std::move(options)), counters_(counters) {
   if (!options_.cache_dir.empty()) cache_ = std::make_unique<CubinCache>(options_.cache_dir);
@@ -39,10 +51,7 @@ bool Builder::compiler_opened() const {
   return compiler_ != nullptr;
 }
 
-Key Builder::key_of(const BuildRequest& request) {
-  return make_key(render(request.kernel_spec, request.config, request.body).text, compile_options(),
-                  request.arch);
-}
+Key Builder::key_of(const BuildRequest& request) { return PreparedBuild(request).key; }
 
 std::optional<Entry> Builder::look_up(const Key& key, Reuse reuse) {
   if (cache_ == nullptr || reuse == Reuse::nothing) return std::nullopt;
@@ -66,24 +75,23 @@ std::optional<Entry> Builder::look_up(const Key& key, Reuse reuse) {
   return std::nullopt;
 }
 
-Bytes Builder::compile(const BuildRequest& request, const Key& key, const std::string& source) {
-  const std::string kernel = describe(request.kernel_spec);
+Bytes Builder::compile(const PreparedBuild& prepared) {
+  const std::string& arch = prepared.request.arch;
+  const std::string kernel = describe(prepared.request);
   if (!options_.allow_compile) {
     throw Error(
         ErrorCode::not_cached,
         fmt::format("kernel {} for {} is not in the cache ({}, key {}) and compiling is switched "
                     "off; `ropejit prewarm` builds it",
-                    kernel, request.arch,
-                    options_.cache_dir.empty() ? "no folder" : options_.cache_dir, key.hex()));
+                    kernel, arch, options_.cache_dir.empty() ? "no folder" : options_.cache_dir,
+                    prepared.key.hex()));
   }
   const Compiler& nvrtc = compiler();
-  nvrtc.check_arch(request.arch);
-  Bytes cubin = nvrtc.compile(source, "rope.cu", request.arch, compile_options());
+  nvrtc.check_arch(arch);
+  Bytes cubin = nvrtc.compile(prepared.source, "rope.cu", arch, compile_options());
   count(counters_.compiles);
   if (cache_ != nullptr) {
-    const Entry entry{key, fmt::format("{} threads {}", kernel, request.config.block_threads),
-                      request.arch, nvrtc.version(), cubin};
-    if (const auto problem = cache_->put(entry)) {
+    if (const auto problem = cache_->put({prepared.key, kernel, arch, nvrtc.version(), cubin})) {
       count(counters_.write_failures);
       log_folder_problem(*problem);
     }
@@ -91,11 +99,15 @@ Bytes Builder::compile(const BuildRequest& request, const Key& key, const std::s
   return cubin;
 }
 
+BuiltCubin Builder::build(const PreparedBuild& prepared, Reuse reuse) {
+  if (auto entry = look_up(prepared.key, reuse)) {
+    return {prepared.key, std::move(entry->cubin), false};
+  }
+  return {prepared.key, compile(prepared), true};
+}
+
 BuiltCubin Builder::build(const BuildRequest& request, Reuse reuse) {
-  const Source source = render(request.kernel_spec, request.config, request.body);
-  const Key key = make_key(source.text, compile_options(), request.arch);
-  if (auto entry = look_up(key, reuse)) return {key, std::move(entry->cubin), false};
-  return {key, compile(request, key, source.text), true};
+  return build(PreparedBuild(request), reuse);
 }
 
 }  // namespace ropejit

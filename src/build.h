@@ -24,6 +24,19 @@ struct BuildRequest {
   Body body = Body::rotate;
 };
 
+/// What was built, for people: the kernel's spec and what its config decides about it, such as
+/// `d128 r128 bfloat16 sequential q32 kv8 offset exact forward a16, 16 bytes, exchange, 2 heads`.
+std::string describe(const BuildRequest& request);
+
+/// A request with all that follows from it: rendered and hashed once, however often it is built.
+struct PreparedBuild {
+  explicit PreparedBuild(BuildRequest of);
+
+  BuildRequest request;
+  std::string source;
+  Key key;
+};
+
 /// What a lookup in the cache folder may return.
 enum class Reuse {
   any_version,   ///< an entry by any compiler version: serving
@@ -52,6 +65,7 @@ class Builder {
 
   /// Throws Error(not_cached) or Error(compile_failed); whatever the folder does is a miss,
   /// counted, and logged the first time.
+  BuiltCubin build(const PreparedBuild& prepared, Reuse reuse);
   BuiltCubin build(const BuildRequest& request, Reuse reuse);
 
   /// The key that build() uses.
@@ -67,7 +81,7 @@ class Builder {
   void log_folder_problem(const std::string& line);
   /// The entry for `key`, if there is one that may be used.
   std::optional<Entry> look_up(const Key& key, Reuse reuse);
-  Bytes compile(const BuildRequest& request, const Key& key, const std::string& source);
+  Bytes compile(const PreparedBuild& prepared);
 
   Options options_;
   Counters& counters_;

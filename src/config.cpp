@@ -42,9 +42,10 @@ Pairing parse_pairing(std::string_view text, std::string_view field) {
 }
 
 std::string describe(const LaunchConfig& config) {
-  return fmt::format("{} threads, {} bytes, {}, {} head{}", config.block_threads,
+  return fmt::format("{} threads, {} bytes, {}, {} head{}{}", config.block_threads,
                      config.access_bytes, name(config.pairing), config.heads_per_thread,
-                     config.heads_per_thread == 1 ? "" : "s");
+                     config.heads_per_thread == 1 ? "" : "s",
+                     config.streaming_stores ? ", streaming" : "");
 }
 
 }  // namespace ropejit

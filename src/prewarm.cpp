@@ -9,26 +9,34 @@
 
 #include "ropejit/error.h"
 #include "src/for_each_index.h"
-#include "src/source.h"
+#include "src/kernel_plan.h"
 
 namespace ropejit {
 namespace {
 
-struct Job {
-  BuildRequest request;
-  Key key;
-};
+/// The configs that rope() may take for a spec on devices of an architecture: on those of no tuned
+/// file, and on those of each class in one.
+std::vector<BucketConfigs> all_configs(const TuningTable& table, const RopeSpec& spec,
+                                       const std::string& arch) {
+  std::vector<BucketConfigs> all = {heuristic_configs(spec)};
+  for (const DeviceClass& device_class : table.device_classes()) {
+    if (device_class.arch() == arch) all.push_back(table.configs(spec, device_class));
+  }
+  return all;
+}
 
 /// Every distinct kernel, in the order of first mention.
-std::vector<Job> jobs_for(std::span<const RopeSpec> specs, std::span<const std::string> archs) {
-  std::vector<Job> jobs;
+std::vector<PreparedBuild> jobs_for(const TuningTable& table, std::span<const RopeSpec> specs,
+                                    std::span<const std::string> archs) {
+  std::vector<PreparedBuild> jobs;
   std::set<Key> seen;
   for (const std::string& arch : archs) {
     for (const RopeSpec& spec : specs) {
-      for (const RopeSpec& kernel_spec : kernel_specs(spec)) {
-        BuildRequest request{kernel_spec, LaunchConfig{}, arch};
-        const Key key = Builder::key_of(request);
-        if (seen.insert(key).second) jobs.push_back({std::move(request), key});
+      for (const BucketConfigs& configs : all_configs(table, spec, arch)) {
+        for (const KernelPlan::Kernel& kernel : plan_kernels(spec, configs).kernels) {
+          PreparedBuild prepared({kernel.spec, kernel.config, arch});
+          if (seen.insert(prepared.key).second) jobs.push_back(std::move(prepared));
+        }
       }
     }
   }
@@ -44,17 +52,13 @@ void require_in_folder(const CubinCache& cache, const Key& key) {
                                          cache.directory().string(), reason));
 }
 
-PrewarmResult run(Builder& builder, const Job& job) {
+PrewarmResult run(Builder& builder, const PreparedBuild& job) {
   using Clock = std::chrono::steady_clock;
-  PrewarmResult result{PrewarmResult::Status::failed,
-                       describe(job.request.kernel_spec),
-                       job.request.arch,
-                       job.key.hex(),
-                       "",
-                       0};
+  PrewarmResult result{
+      PrewarmResult::Status::failed, describe(job.request), job.request.arch, job.key.hex(), "", 0};
   const auto start = Clock::now();
   try {
-    const BuiltCubin built = builder.build(job.request, Reuse::this_version);
+    const BuiltCubin built = builder.build(job, Reuse::this_version);
     if (built.compiled) require_in_folder(*builder.cache(), job.key);
     result.status =
         built.compiled ? PrewarmResult::Status::compiled : PrewarmResult::Status::cached;
@@ -85,7 +89,8 @@ void check_folder(const Builder& builder) {
 
 }  // namespace
 
-std::vector<PrewarmResult> prewarm(Builder& builder, std::span<const RopeSpec> specs,
+std::vector<PrewarmResult> prewarm(Builder& builder, const TuningTable& table,
+                                   std::span<const RopeSpec> specs,
                                    std::span<const std::string> archs, int threads,
                                    const PrewarmProgress& progress) {
   if (threads < 0) {
@@ -98,7 +103,7 @@ std::vector<PrewarmResult> prewarm(Builder& builder, std::span<const RopeSpec> s
     check_plain(arch);
   }
   check_folder(builder);
-  const std::vector<Job> jobs = jobs_for(specs, archs);
+  const std::vector<PreparedBuild> jobs = jobs_for(table, specs, archs);
   std::vector<PrewarmResult> results(jobs.size());
   std::mutex progress_mutex;
   std::size_t done = 0;

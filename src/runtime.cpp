@@ -2,18 +2,21 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "ropejit/reference.h"
 #include "src/build.h"
-#include "src/heuristic.h"
+#include "src/kernel_plan.h"
 #include "src/prewarm.h"
 #include "src/rope.h"
 #include "src/single_flight.h"
 #include "src/source.h"
+#include "src/tuning_table.h"
 
 namespace ropejit {
 namespace {
@@ -37,18 +40,32 @@ std::string one_line(std::string_view message) {
   return line;
 }
 
-std::string default_cache_dir() {
-  if (const std::string own = environment("ROPEJIT_CACHE_DIR"); !own.empty()) return own;
-  if (const std::string xdg = environment("XDG_CACHE_HOME"); !xdg.empty()) return xdg + "/ropejit";
-  if (const std::string home = environment("HOME"); !home.empty()) return home + "/.cache/ropejit";
+/// The user's folder of a kind: what the variable of the XDG base directories names, else the
+/// default below the home folder; empty where there is neither.
+std::string user_folder(const char* variable, const std::string& below_home) {
+  if (const std::string xdg = environment(variable); !xdg.empty()) return xdg + "/ropejit";
+  if (const std::string home = environment("HOME"); !home.empty()) return home + below_home;
   return {};
+}
+
+std::string cache_folder() {
+  const std::string own = environment("ROPEJIT_CACHE_DIR");
+  return own.empty() ? user_folder("XDG_CACHE_HOME", "/.cache/ropejit") : own;
+}
+
+std::string user_tuned_file() {
+  const std::string folder = user_folder("XDG_CONFIG_HOME", "/.config/ropejit");
+  return folder.empty() ? folder : folder + "/tuned.json";
 }
 
 }  // namespace
 
 RuntimeOptions RuntimeOptions::from_environment() {
   RuntimeOptions options;
-  options.cache_dir = default_cache_dir();
+  options.cache_dir = cache_folder();
+  options.tuned_file = environment("ROPEJIT_TUNED");
+  options.default_tuned_file = user_tuned_file();
+  options.system_tuned_file = "/etc/ropejit/tuned.json";
   options.nvrtc_library = environment("ROPEJIT_NVRTC");
   options.cuda_library = environment("ROPEJIT_CUDA");
   options.allow_compile = environment("ROPEJIT_NO_COMPILE") != "1";
@@ -63,13 +80,13 @@ struct Runtime::State {
                 *counters) {}
 
   std::shared_ptr<const Device> open_device(int ordinal);
-  RopeKernel load(const RopeSpec& kernel_spec, const LaunchConfig& config,
-                  const std::shared_ptr<const Device>& device);
-  std::shared_ptr<const Kernel> load_bytes(const BuildRequest& request,
+  const TuningTable& table();
+  std::shared_ptr<const Kernel> load(const KernelPlan::Kernel& planned,
+                                     const std::shared_ptr<const Device>& device);
+  std::shared_ptr<const Kernel> load_bytes(const PreparedBuild& prepared,
                                            const std::shared_ptr<const Device>& device);
   Rope rope_on_gpu(const RopeSpec& spec, const Frequencies& frequencies,
-                   const std::shared_ptr<const Device>& device,
-                   const std::optional<LaunchConfig>& config);
+                   const std::shared_ptr<const Device>& device, const KernelPlan& plan);
 
   const RuntimeOptions options;
   // Shared with the Ropes, which may outlive the Runtime.
@@ -79,7 +96,15 @@ struct Runtime::State {
   std::shared_ptr<const Driver> driver;
   std::map<int, std::shared_ptr<const Device>> devices;
   SingleFlight<std::shared_ptr<const Kernel>> kernels;
+  std::mutex tuning_mutex;
+  std::optional<TuningTable> tuning;
 };
+
+const TuningTable& Runtime::State::table() {
+  const std::lock_guard lock(tuning_mutex);
+  if (!tuning) tuning = TuningTable::load(options);
+  return *tuning;
+}
 
 std::shared_ptr<const Device> Runtime::State::open_device(int ordinal) {
   const std::lock_guard lock(device_mutex);
@@ -96,8 +121,8 @@ std::shared_ptr<const Device> Runtime::State::open_device(int ordinal) {
 
 /// A cubin from the folder that the driver refuses is rebuilt; one fresh from NVRTC is an error.
 std::shared_ptr<const Kernel> Runtime::State::load_bytes(
-    const BuildRequest& request, const std::shared_ptr<const Device>& device) {
-  const BuiltCubin built = builder.build(request, Reuse::any_version);
+    const PreparedBuild& prepared, const std::shared_ptr<const Device>& device) {
+  const BuiltCubin built = builder.build(prepared, Reuse::any_version);
   try {
     return device->load(built.cubin, "ropejit_rope");
   } catch (const Error& error) {
@@ -108,35 +133,35 @@ std::shared_ptr<const Kernel> Runtime::State::load_bytes(
                               built.key.hex(), error.what()));
     }
   }
-  return device->load(builder.build(request, Reuse::nothing).cubin, "ropejit_rope");
+  return device->load(builder.build(prepared, Reuse::nothing).cubin, "ropejit_rope");
 }
 
-RopeKernel Runtime::State::load(const RopeSpec& kernel_spec, const LaunchConfig& config,
-                                const std::shared_ptr<const Device>& device) {
-  const BuildRequest request{kernel_spec, config, device->info().arch()};
-  const std::string name =
-      fmt::format("{} {}", device->info().ordinal, Builder::key_of(request).hex());
-  auto [kernel, made] = kernels.get(name, [&] { return load_bytes(request, device); });
+std::shared_ptr<const Kernel> Runtime::State::load(const KernelPlan::Kernel& planned,
+                                                   const std::shared_ptr<const Device>& device) {
+  const PreparedBuild prepared({planned.spec, planned.config, device->info().arch()});
+  const std::string name = fmt::format("{} {}", device->info().ordinal, prepared.key.hex());
+  auto [kernel, made] = kernels.get(name, [&] { return load_bytes(prepared, device); });
   if (!made) count(counters->memory_hits);
-  return {std::move(kernel), launch_shape(kernel_spec, config)};
+  return std::move(kernel);
 }
 
 Rope Runtime::State::rope_on_gpu(const RopeSpec& spec, const Frequencies& frequencies,
                                  const std::shared_ptr<const Device>& device,
-                                 const std::optional<LaunchConfig>& config) {
+                                 const KernelPlan& plan) {
   auto state = std::make_shared<Rope::State>();
   state->spec = spec;
   state->frequencies = frequencies;
   state->device = device->info().ordinal;
   state->counters = counters;
-  const std::vector<RopeSpec> needed = kernel_specs(spec);
-  state->alignment = needed.front().alignment;
-  for (int bucket = 0; bucket < kTokenBuckets; ++bucket) {
-    const LaunchConfig chosen =
-        config ? *config : heuristic_config(needed.front(), bucket_tokens(bucket));
-    state->wide[static_cast<std::size_t>(bucket)] = load(needed.front(), chosen, device);
-  }
-  state->narrow = load(needed.back(), heuristic_config(needed.back(), bucket_tokens(0)), device);
+  state->alignment = effective_alignment(spec);
+  std::vector<std::shared_ptr<const Kernel>> loaded;
+  for (const KernelPlan::Kernel& kernel : plan.kernels) loaded.push_back(load(kernel, device));
+  const auto launch = [&](const KernelPlan::Launch& planned) {
+    const RopeSpec& kernel_spec = plan.kernels[planned.kernel].spec;
+    return RopeKernel{loaded[planned.kernel], launch_shape(kernel_spec, planned.config)};
+  };
+  std::transform(plan.wide.begin(), plan.wide.end(), state->wide.begin(), launch);
+  state->narrow = launch(plan.narrow);
   const std::size_t bytes = frequencies.turns.size() * sizeof(std::uint64_t);
   state->turns = device->allocate(bytes);
   if (bytes != 0) {
@@ -173,7 +198,15 @@ Rope Runtime::rope(const RopeSpec& spec, const Frequencies& frequencies, int dev
       }
     }
   }
-  if (opened != nullptr) return state_->rope_on_gpu(spec, frequencies, opened, config);
+  if (opened != nullptr) {
+    BucketConfigs configs;
+    if (config) {
+      configs.fill(*config);
+    } else {
+      configs = state_->table().configs(spec, device_class(opened->info()));
+    }
+    return state_->rope_on_gpu(spec, frequencies, opened, plan_kernels(spec, configs));
+  }
   auto state = std::make_shared<Rope::State>();
   state->spec = spec;
   state->frequencies = frequencies;
@@ -181,10 +214,29 @@ Rope Runtime::rope(const RopeSpec& spec, const Frequencies& frequencies, int dev
   return Rope(std::move(state));
 }
 
+ConfigChoice Runtime::explain(const RopeSpec& spec, int device, std::int64_t tokens) {
+  if (device < 0) {
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("device = {}: must be an ordinal from 0; the CPU takes no config", device));
+  }
+  return explain(spec, device_class(state_->open_device(device)->info()), tokens);
+}
+
+ConfigChoice Runtime::explain(const RopeSpec& spec, const DeviceClass& device_class,
+                              std::int64_t tokens) {
+  validate(spec);
+  if (tokens < 1) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("tokens = {}: must be at least 1", tokens));
+  }
+  return state_->table().choose(spec, device_class, tokens);
+}
+
 std::vector<PrewarmResult> Runtime::prewarm(
     std::span<const RopeSpec> specs, std::span<const std::string> archs, int threads,
     const std::function<void(std::size_t, std::size_t, const PrewarmResult&)>& progress) {
-  return ropejit::prewarm(state_->builder, specs, archs, threads, progress);
+  return ropejit::prewarm(state_->builder, state_->table(), specs, archs, threads, progress);
 }
 
 Stats Runtime::stats() const {

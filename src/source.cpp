@@ -43,13 +43,14 @@ constexpr int kRotaryBytes = {};
 constexpr int kPassBytes = {};
 constexpr Pairing kPairing = Pairing::{};
 constexpr int kHeadsPerThread = {};
+constexpr bool kStreamingStores = {};
 constexpr int kMostBlockThreads = {};
 constexpr bool kRotate = {};
 )",
       name(spec.dtype), name(spec.layout), name(spec.positions), size_of(spec.index_type),
       name(spec.angles), name(spec.direction), spec.head_dim, spec.rotary(), spec.q_heads,
       spec.kv_heads, shape.rotary_bytes, shape.pass_bytes, name(shape.pairing),
-      shape.heads_per_thread, kMostBlockThreads, body == Body::rotate);
+      shape.heads_per_thread, config.streaming_stores, kMostBlockThreads, body == Body::rotate);
 }
 
 std::string_view template_text(std::string_view name) {
@@ -128,7 +129,7 @@ Geometry geometry(const RopeSpec& spec, const LaunchConfig& config) {
 LaunchConfig effective_config(const RopeSpec& spec, const LaunchConfig& config) {
   const Geometry shape = geometry(spec, config);
   return {config.block_threads, std::max(shape.rotary_bytes, 4), shape.pairing,
-          shape.heads_per_thread};
+          shape.heads_per_thread, config.streaming_stores};
 }
 
 int effective_alignment(const RopeSpec& spec) {

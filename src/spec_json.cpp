@@ -1,12 +1,10 @@
 #include "src/spec_json.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
 #include "ropejit/error.h"
+#include "src/json_fields.h"
 #include "src/text.h"
 
 namespace ropejit {
@@ -16,30 +14,6 @@ constexpr auto kKeys = std::to_array<std::string_view>(
     {"head_dim", "rotary_dim", "dtype", "layout", "q_heads", "kv_heads", "positions", "index_type",
      "angles", "direction", "alignment", "theta"});
 
-/// `a.json: [1]: `, what stands before a complaint about a whole spec.
-std::string prefix(const JsonValue& object) {
-  const std::string& path = object.path();
-  return object.origin() + ": " + path + (path.empty() ? "" : ": ");
-}
-
-void check_keys(const JsonValue& object) {
-  for (const std::string& key : object.keys()) {
-    if (std::find(kKeys.begin(), kKeys.end(), key) != kKeys.end()) continue;
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("{}{}: unknown key; nearest known: {}", prefix(object),
-                            nlohmann::json(key).dump(-1, ' ', true), nearest(key, kKeys)));
-  }
-}
-
-void require_int(const JsonValue& object, std::string_view key, int& field) {
-  const std::optional<JsonValue> value = object.find(key);
-  if (!value) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("{}{}: missing; a spec must have it", prefix(object), key));
-  }
-  field = value->to_int();
-}
-
 void read_int(const JsonValue& object, std::string_view key, int& field) {
   if (const auto value = object.find(key)) field = value->to_int();
 }
@@ -47,19 +21,17 @@ void read_int(const JsonValue& object, std::string_view key, int& field) {
 template <typename Enum>
 void read_enum(const JsonValue& object, std::string_view key,
                Enum (*parse)(std::string_view, std::string_view), Enum& field) {
-  if (const auto value = object.find(key)) {
-    field = parse(value->to_text(), fmt::format("{}: {}", value->origin(), value->path()));
-  }
+  if (const auto value = object.find(key)) field = to_enum(*value, parse);
 }
 
 RopeSpec read_fields(const JsonValue& object) {
   RopeSpec spec;
-  require_int(object, "head_dim", spec.head_dim);
+  spec.head_dim = require(object, "head_dim", "a spec").to_int();
   read_int(object, "rotary_dim", spec.rotary_dim);
   read_enum(object, "dtype", parse_dtype, spec.dtype);
   read_enum(object, "layout", parse_layout, spec.layout);
-  require_int(object, "q_heads", spec.q_heads);
-  require_int(object, "kv_heads", spec.kv_heads);
+  spec.q_heads = require(object, "q_heads", "a spec").to_int();
+  spec.kv_heads = require(object, "kv_heads", "a spec").to_int();
   read_enum(object, "positions", parse_position_mode, spec.positions);
   read_enum(object, "index_type", parse_index_type, spec.index_type);
   read_enum(object, "angles", parse_angle_source, spec.angles);
@@ -71,7 +43,7 @@ RopeSpec read_fields(const JsonValue& object) {
 }  // namespace
 
 SpecFile read_spec(const JsonValue& object) {
-  check_keys(object);
+  check_keys(object, kKeys);
   SpecFile file;
   file.spec = read_fields(object);
   const auto theta = object.find("theta");

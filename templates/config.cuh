@@ -20,5 +20,6 @@ constexpr int kRotaryBytes = 16;  // of one access to the rotary part; divides e
 constexpr int kPassBytes = 16;    // likewise for the part that passes through
 constexpr Pairing kPairing = Pairing::exchange;
 constexpr int kHeadsPerThread = 2;
+constexpr bool kStreamingStores = false;
 constexpr int kMostBlockThreads = 512;  // of a launch
 constexpr bool kRotate = true;          // false: the rotation-free twin, which copies

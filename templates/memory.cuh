@@ -1,5 +1,6 @@
 #pragma once
 
+#include "config.cuh"
 #include "scalar.cuh"
 
 // Loads and stores of `kBytes` consecutive bytes by accesses of `kAccess` bytes each. Registers
@@ -39,6 +40,22 @@ ROPE_DEVICE Vector<kAccess> load_vector(const void* from) {
   return *static_cast<const Vector<kAccess>*>(from);
 }
 
+// Marked as the first to leave the L2 cache.
+ROPE_DEVICE void stream_vector(void* to, const Vector<4>& from) {
+  asm volatile("st.global.cs.b32 [%0], %1;" : : "l"(to), "r"(from.word[0]) : "memory");
+}
+ROPE_DEVICE void stream_vector(void* to, const Vector<8>& from) {
+  const u32* w = from.word;
+  asm volatile("st.global.cs.v2.b32 [%0], {%1, %2};" : : "l"(to), "r"(w[0]), "r"(w[1]) : "memory");
+}
+ROPE_DEVICE void stream_vector(void* to, const Vector<16>& from) {
+  const u32* w = from.word;
+  asm volatile("st.global.cs.v4.b32 [%0], {%1, %2, %3, %4};"
+               :
+               : "l"(to), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3])
+               : "memory");
+}
+
 template <int kAccess>
 ROPE_DEVICE void store_vector(void* to, const Vector<kAccess>& from) {
 #if __CUDA_ARCH__ >= 1000
@@ -52,7 +69,11 @@ ROPE_DEVICE void store_vector(void* to, const Vector<kAccess>& from) {
     return;
   }
 #endif
-  *static_cast<Vector<kAccess>*>(to) = from;
+  if constexpr (kStreamingStores && kAccess <= 16) {
+    stream_vector(to, from);
+  } else {
+    *static_cast<Vector<kAccess>*>(to) = from;
+  }
 }
 #else
 // Accesses on the host whose address is not a multiple of their width: on a device each would be a

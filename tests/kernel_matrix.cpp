@@ -67,9 +67,9 @@ constexpr std::array<Tokens, 6> kTokens = {{{1, 1}, {1, 7}, {2, 5}, {3, 4}, {1, 
 /// pairs in registers.
 constexpr std::array<LaunchConfig, 10> kConfigs = {{
     {128, 16, Pairing::registers, 1},
-    {96, 8, Pairing::registers, 2},
-    {32, 4, Pairing::registers, 4},
-    {192, 16, Pairing::exchange, 1},
+    {96, 8, Pairing::registers, 2, true},
+    {32, 4, Pairing::registers, 4, true},
+    {192, 16, Pairing::exchange, 1, true},
     {64, 16, Pairing::exchange, 2},
     {128, 8, Pairing::exchange, 4},
     {512, 4, Pairing::exchange, 1},

@@ -89,6 +89,7 @@ const std::vector<Change>& changes() {
       {"pairing", [](Spec, Config c) { c.pairing = Pairing::exchange; }},
       {"heads_per_thread 2", [](Spec, Config c) { c.heads_per_thread = 2; }},
       {"heads_per_thread 4", [](Spec, Config c) { c.heads_per_thread = 4; }},
+      {"streaming_stores", [](Spec, Config c) { c.streaming_stores = true; }},
   };
   return all;
 }
@@ -112,7 +113,7 @@ TEST_CASE("each constant stands once in the source, with the value of the spec a
   spec.index_type = IndexType::int64;
   spec.angles = AngleSource::table;
   spec.direction = Direction::inverse;
-  const std::string text = render(spec, {192, 4, Pairing::exchange, 2}).text;
+  const std::string text = render(spec, {192, 4, Pairing::exchange, 2, true}).text;
   for (const char* line :
        {"constexpr Dtype kDtype = Dtype::float16;",
         "constexpr Layout kLayout = Layout::interleaved;",
@@ -122,8 +123,8 @@ TEST_CASE("each constant stands once in the source, with the value of the spec a
         "constexpr int kRotaryDim = 20;", "constexpr int kQHeads = 17;",
         "constexpr int kKvHeads = 3;", "constexpr int kRotaryBytes = 4;",
         "constexpr int kPassBytes = 8;", "constexpr Pairing kPairing = Pairing::registers;",
-        "constexpr int kHeadsPerThread = 2;", "constexpr int kMostBlockThreads = 512;",
-        "constexpr bool kRotate = true;"}) {
+        "constexpr int kHeadsPerThread = 2;", "constexpr bool kStreamingStores = true;",
+        "constexpr int kMostBlockThreads = 512;", "constexpr bool kRotate = true;"}) {
     const std::string wanted = line;
     CAPTURE(wanted);
     CHECK(occurrences(text, "\n" + wanted + "\n") == 1);
@@ -147,8 +148,8 @@ TEST_CASE("a change of any one field of spec or config changes the source and th
   // A new field fails to compile here: add it to changes() as well.
   [[maybe_unused]] const auto& [head_dim, rotary_dim, dtype, layout, q_heads, kv_heads, positions,
                                 index_type, angles, direction, alignment] = RopeSpec{};
-  [[maybe_unused]] const auto& [block_threads, access_bytes, pairing, heads_per_thread] =
-      LaunchConfig{};
+  [[maybe_unused]] const auto& [block_threads, access_bytes, pairing, heads_per_thread,
+                                streaming_stores] = LaunchConfig{};
 
   std::map<std::string, std::string> seen = {{render(base_spec(), {}).text, "the base"}};
   std::map<Key, std::string> keys = {{Builder::key_of({base_spec(), {}, "sm_90"}), "the base"}};

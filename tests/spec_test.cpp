@@ -198,6 +198,8 @@ TEST_CASE("a pairing is read back from its name, and a config is described in on
         "invalid_argument: config.pairing = shuffle: must be registers or exchange");
   CHECK(describe(LaunchConfig{96, 8, Pairing::exchange, 2}) ==
         "96 threads, 8 bytes, exchange, 2 heads");
+  CHECK(describe(LaunchConfig{.streaming_stores = true}) ==
+        "128 threads, 16 bytes, registers, 1 head, streaming");
   CHECK(describe(LaunchConfig{}) == "128 threads, 16 bytes, registers, 1 head");
 }
 

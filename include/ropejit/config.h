@@ -29,6 +29,9 @@ struct LaunchConfig {
   Pairing pairing = Pairing::registers;
   /// Heads of one token that a thread rotates by the same cosines and sines: 1, 2 or 4.
   int heads_per_thread = 1;
+  /// Marks what is stored to leave the L2 cache first (st.global.cs): it makes room for what other
+  /// kernels keep there, at the cost of a consumer that would have found the result there.
+  bool streaming_stores = false;
 
   bool operator==(const LaunchConfig&) const = default;
 };

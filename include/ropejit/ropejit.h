@@ -10,5 +10,6 @@
 #include "ropejit/reference.h"
 #include "ropejit/runtime.h"
 #include "ropejit/spec.h"
+#include "ropejit/tuning.h"
 
 #endif  // ROPEJIT_ROPEJIT_H_

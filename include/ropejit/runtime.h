@@ -15,6 +15,7 @@
 #include "ropejit/error.h"
 #include "ropejit/frequencies.h"
 #include "ropejit/spec.h"
+#include "ropejit/tuning.h"
 
 struct CUstream_st;  // CUstream and cudaStream_t are pointers to it
 
@@ -35,6 +36,13 @@ struct RuntimeOptions {
   /// True: rope() on a machine without a usable driver and GPU returns a Rope on kCpuDevice, with
   /// one log line, where it would throw Error(driver).
   bool cpu_fallback = false;
+  /// Files of tuned launch configs (docs/tuning.md). What `tuned_file` names must be one, or
+  /// rope(), prewarm() and explain() throw; while it is empty, `default_tuned_file` is taken in its
+  /// place. Behind the user's file comes the system's, then what is part of the library. The second
+  /// and the third are passed over where there is none, and with one log line where one is bad.
+  std::string tuned_file;
+  std::string default_tuned_file;
+  std::string system_tuned_file;
   /// File name or path of libnvrtc and of libcuda. Empty: the documented search.
   std::string nvrtc_library;
   std::string cuda_library;
@@ -43,7 +51,9 @@ struct RuntimeOptions {
   std::function<void(std::string_view)> log;
 
   /// $ROPEJIT_CACHE_DIR, else $XDG_CACHE_HOME/ropejit, else $HOME/.cache/ropejit; $ROPEJIT_NVRTC;
-  /// $ROPEJIT_CUDA; $ROPEJIT_NO_COMPILE=1; $ROPEJIT_CPU_FALLBACK=1.
+  /// $ROPEJIT_CUDA; $ROPEJIT_NO_COMPILE=1; $ROPEJIT_CPU_FALLBACK=1; $ROPEJIT_TUNED;
+  /// $XDG_CONFIG_HOME/ropejit/tuned.json, else $HOME/.config/ropejit/tuned.json; and
+  /// /etc/ropejit/tuned.json.
   static RuntimeOptions from_environment();
 };
 
@@ -88,7 +98,7 @@ class Rope {
 struct PrewarmResult {
   enum class Status { compiled, cached, failed };
   Status status;
-  std::string kernel;   ///< describe(spec) of the kernel
+  std::string kernel;   ///< describe(spec) of the kernel, and what its launch config decides
   std::string arch;     ///< such as `sm_90`
   std::string key;      ///< the cache key, 32 hexadecimal digits
   std::string message;  ///< the error, when failed
@@ -111,12 +121,20 @@ class Runtime {
   /// capture. Threads that ask for one kernel at once compile it once. From a warm cache it takes
   /// well under a millisecond per kernel; NVRTC takes 10 to 100 ms. Throws Error: invalid_argument,
   /// not_cached, compile_failed, driver. With `config`, every call that keeps the spec's alignment
-  /// takes that launch config, whatever its token count; without, the tuning table chooses.
+  /// takes that launch config, whatever its token count; without, explain() says which.
   Rope rope(const RopeSpec& spec, const Frequencies& frequencies, int device = 0,
             const std::optional<LaunchConfig>& config = {});
 
-  /// Builds every kernel that rope() needs for `specs` on each of `archs` (`sm_90`, ...) into the
-  /// cache folder with `threads` threads (0: one per core), needing neither GPU nor driver. Kernels
+  /// The launch config that a Rope takes for calls of `tokens` tokens (at least 1) that keep the
+  /// spec's alignment, and why: on a device, or on one of a class, which needs neither GPU nor
+  /// driver. The tuned files are read once per Runtime, at the first need of them. Throws Error:
+  /// invalid_argument, io for a tuned file, driver.
+  ConfigChoice explain(const RopeSpec& spec, int device, std::int64_t tokens);
+  ConfigChoice explain(const RopeSpec& spec, const DeviceClass& device_class, std::int64_t tokens);
+
+  /// Builds every kernel that rope() needs for `specs` on any device of each of `archs` (`sm_90`,
+  /// ...) into the cache folder: those for the device classes of the tuned files, and for a device
+  /// of none. Takes `threads` threads (0: one per core) and needs neither GPU nor driver. Kernels
   /// that an other compiler version built are rebuilt. Each distinct kernel is reported once, in a
   /// fixed order; `progress(done, total, result)` is called as each finishes, from one thread at a
   /// time. Throws Error(invalid_argument) for a bad spec or architecture before anything is built,
