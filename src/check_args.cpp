@@ -69,16 +69,50 @@ void check_pair(const NamedTensor& in, const NamedTensor& out, std::size_t eleme
   check_tensor(out, element_bytes);
 }
 
-/// Refuses a stride that leaves the address space, so that no product of an index and a stride in
-/// bytes overflows.
-void check_reach(const char* tensor, const char* stride_name, std::int64_t stride,
-                 std::int64_t count) {
+/// The bytes from a tensor's first row in memory to the end of its last, and whether its strides
+/// nest in the usual order, so that no two rows meet. Enough for nearly every call; for the others
+/// there is overlap.h.
+struct Span {
+  std::int64_t first = 0;
+  std::int64_t end = 0;
+  std::int64_t token_bytes = 0;     ///< from a token's first row to the end of its last
+  std::int64_t sequence_bytes = 0;  ///< from a sequence's first token to its last
+  bool nests = true;
+};
+
+/// stride x (count - 1). Refuses what leaves the address space, so that no product of an index and
+/// a stride in bytes overflows.
+std::int64_t reach(const char* tensor, const char* stride_name, std::int64_t stride,
+                   std::int64_t count) {
   constexpr std::int64_t kFarthest = std::int64_t{1} << 56;
-  std::int64_t reach = 0;
-  const bool overflows = __builtin_mul_overflow(stride, count - 1, &reach);
-  if (!overflows && reach <= kFarthest && reach >= -kFarthest) return;
+  std::int64_t result = 0;
+  const bool overflows = __builtin_mul_overflow(stride, count - 1, &result);
+  if (!overflows && result <= kFarthest && result >= -kFarthest) return result;
   refuse(fmt::format("{}{} = {}: times {}, the last index, it must stay within 2^56 elements",
                      tensor, stride_name, stride, count - 1));
+}
+
+std::int64_t sequences_of(const RopeSpec& spec, const RopeArgs& args) {
+  return spec.positions == PositionMode::ragged ? 1 : args.batch;
+}
+
+Span span_of(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& named) {
+  const Tensor& tensor = named.tensor;
+  const std::int64_t sequences = sequences_of(spec, args);
+  const std::int64_t batch = reach(named.name, ".stride_batch", tensor.stride_batch, sequences);
+  const std::int64_t seq = reach(named.name, ".stride_seq", tensor.stride_seq, args.seq);
+  const std::int64_t head = reach(named.name, ".stride_head", tensor.stride_head, named.heads);
+  const auto element = static_cast<std::int64_t>(size_of(spec.dtype));
+  const auto base = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(tensor.data));
+  const auto below = [](std::int64_t n) { return std::min<std::int64_t>(n, 0); };
+  const auto above = [](std::int64_t n) { return std::max<std::int64_t>(n, 0); };
+  const std::int64_t row_end = head + spec.head_dim;
+  return {base + element * (below(batch) + below(seq) + below(head)),
+          base + element * (above(batch) + above(seq) + above(head) + spec.head_dim),
+          element * row_end, element * seq,
+          (named.heads == 1 || tensor.stride_head >= spec.head_dim) &&
+              (args.seq == 1 || tensor.stride_seq >= row_end) &&
+              (sequences == 1 || tensor.stride_batch >= seq + row_end)};
 }
 
 Region region_of(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& named) {
@@ -86,55 +120,86 @@ Region region_of(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& 
   const auto element = static_cast<std::int64_t>(size_of(spec.dtype));
   Region region;
   region.base = reinterpret_cast<std::uintptr_t>(tensor.data);
-  region.counts = {spec.positions == PositionMode::ragged ? 1 : args.batch, args.seq, named.heads};
+  region.counts = {sequences_of(spec, args), args.seq, named.heads};
   region.strides = {tensor.stride_batch, tensor.stride_seq, tensor.stride_head};
-  constexpr const char* kNames[] = {".stride_batch", ".stride_seq", ".stride_head"};
   for (std::size_t i = 0; i < 3; ++i) {
-    check_reach(named.name, kNames[i], region.strides[i], region.counts[i]);
     region.strides[i] = region.counts[i] == 1 ? 0 : region.strides[i] * element;
   }
   region.row_bytes = spec.head_dim * element;
   return region;
 }
 
-bool same_view(const Region& a, const Region& b) noexcept {
-  return a.base == b.base && a.strides == b.strides && a.counts == b.counts;
+/// Whether an output is its own input: the same rows at the same places.
+bool same_view(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& in,
+               const NamedTensor& out) {
+  if (in.tensor == out.tensor) return true;
+  if (in.tensor.data != out.tensor.data) return false;
+  return region_of(spec, args, in).strides == region_of(spec, args, out).strides;
 }
 
-void check_disjoint(const NamedTensor& out, const Region& out_region, const NamedTensor& other,
-                    const Region& other_region) {
-  const bool both = out.tensor.data != nullptr && other.tensor.data != nullptr;
-  if (!both || !overlap(out_region, other_region)) return;
-  refuse(
-      fmt::format("{}.data = {}: overlaps {} (data = {}); an output must be disjoint from every "
-                  "other tensor of the call, or be its own input (same data and strides: in place)",
-                  out.name, fmt::ptr(out.tensor.data), other.name, fmt::ptr(other.tensor.data)));
+/// Whether two tensors are slices of one packed buffer: their tokens alternate, none within
+/// another.
+bool alternate(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& a, const Span& at_a,
+               const NamedTensor& b, const Span& at_b) {
+  const bool same_steps =
+      a.tensor.stride_batch == b.tensor.stride_batch && a.tensor.stride_seq == b.tensor.stride_seq;
+  if (!same_steps || !at_a.nests || !at_b.nests) return false;
+  const bool a_first = at_a.first < at_b.first;
+  const Span& lower = a_first ? at_a : at_b;
+  const Span& upper = a_first ? at_b : at_a;
+  const std::int64_t apart = upper.first - lower.first;
+  const std::int64_t both = apart + upper.token_bytes;
+  const auto element = static_cast<std::int64_t>(size_of(spec.dtype));
+  return lower.token_bytes <= apart && (args.seq == 1 || both <= a.tensor.stride_seq * element) &&
+         (sequences_of(spec, args) == 1 ||
+          upper.sequence_bytes + both <= a.tensor.stride_batch * element);
 }
 
-void check_disjoint_rows(const NamedTensor& out, const Region& region) {
-  if (out.tensor.data == nullptr || !overlaps_itself(region)) return;
-  refuse(fmt::format("{}: its strides (batch {}, seq {}, head {}) make rows share memory", out.name,
-                     out.tensor.stride_batch, out.tensor.stride_seq, out.tensor.stride_head));
-}
+/// The checks of one call's memory, each by spans first and exactly where those leave doubt.
+struct Overlaps {
+  const RopeSpec& spec;
+  const RopeArgs& args;
+
+  void check_disjoint(const NamedTensor& out, const Span& out_span, const NamedTensor& other,
+                      const Span& other_span) const {
+    if (out_span.end <= other_span.first || other_span.end <= out_span.first) return;
+    if (alternate(spec, args, out, out_span, other, other_span)) return;
+    if (!overlap(region_of(spec, args, out), region_of(spec, args, other))) return;
+    refuse(fmt::format(
+        "{}.data = {}: overlaps {} (data = {}); an output must be disjoint from every "
+        "other tensor of the call, or be its own input (same data and strides: in place)",
+        out.name, fmt::ptr(out.tensor.data), other.name, fmt::ptr(other.tensor.data)));
+  }
+
+  void check_disjoint_rows(const NamedTensor& out, const Span& span) const {
+    if (span.nests || !overlaps_itself(region_of(spec, args, out))) return;
+    refuse(fmt::format("{}: its strides (batch {}, seq {}, head {}) make rows share memory",
+                       out.name, out.tensor.stride_batch, out.tensor.stride_seq,
+                       out.tensor.stride_head));
+  }
+};
 
 void check_overlaps(const RopeSpec& spec, const RopeArgs& args) {
   const NamedTensor q{"q", args.q, spec.q_heads}, q_out{"q_out", args.q_out, spec.q_heads};
   const NamedTensor k{"k", args.k, spec.kv_heads}, k_out{"k_out", args.k_out, spec.kv_heads};
-  const auto region = [&](const NamedTensor& named) {
-    return named.tensor.data == nullptr ? Region{} : region_of(spec, args, named);
-  };
-  const Region at_q = region(q), at_q_out = region(q_out);
-  const Region at_k = region(k), at_k_out = region(k_out);
-  check_disjoint_rows(q_out, at_q_out);
-  check_disjoint_rows(k_out, at_k_out);
-  check_disjoint(q_out, at_q_out, k, at_k);
-  if (!same_view(at_q, at_q_out)) {  // else the pairs with q are those with q_out
-    check_disjoint(q_out, at_q_out, q, at_q);
-    check_disjoint(k_out, at_k_out, q, at_q);
+  const bool has_q = args.q.data != nullptr, has_k = args.k.data != nullptr;
+  const Overlaps overlaps{spec, args};
+  const Span at_q = has_q ? span_of(spec, args, q) : Span{};
+  const Span at_k = has_k ? span_of(spec, args, k) : Span{};
+  const bool q_in_place = has_q && same_view(spec, args, q, q_out);
+  const bool k_in_place = has_k && same_view(spec, args, k, k_out);
+  const Span at_q_out = has_q && !q_in_place ? span_of(spec, args, q_out) : at_q;
+  const Span at_k_out = has_k && !k_in_place ? span_of(spec, args, k_out) : at_k;
+  if (has_q) overlaps.check_disjoint_rows(q_out, at_q_out);
+  if (has_k) overlaps.check_disjoint_rows(k_out, at_k_out);
+  if (has_q && has_k) overlaps.check_disjoint(q_out, at_q_out, k, at_k);
+  if (has_q && !q_in_place) {  // else the pairs with q are those with q_out
+    overlaps.check_disjoint(q_out, at_q_out, q, at_q);
+    if (has_k) overlaps.check_disjoint(k_out, at_k_out, q, at_q);
   }
-  if (!same_view(at_k, at_k_out)) {
-    check_disjoint(k_out, at_k_out, k, at_k);
-    check_disjoint(q_out, at_q_out, k_out, at_k_out);
+  if (has_k && !k_in_place) {
+    overlaps.check_disjoint(k_out, at_k_out, k, at_k);
+    if (has_q) overlaps.check_disjoint(q_out, at_q_out, k_out, at_k_out);
   }
 }
 
@@ -168,7 +233,7 @@ void check_positions(const RopeSpec& spec, const RopeArgs& args) {
   check_index_pointer("positions", args.positions, spec.index_type);
   check_index_pointer("cu_seqlens", args.cu_seqlens, spec.index_type);
   if (spec.positions == PositionMode::token_ids && args.position_stride_batch) {
-    check_reach("", "position_stride_batch", *args.position_stride_batch, args.batch);
+    reach("", "position_stride_batch", *args.position_stride_batch, args.batch);
   }
 }
 
@@ -196,7 +261,7 @@ void check_table(const RopeSpec& spec, const CosSinTable& table) {
     refuse(fmt::format("table.row_stride = {}: must be at least table.columns = {}",
                        table.row_stride, table.columns));
   }
-  if (table.rows > 1) check_reach("table", ".row_stride", table.row_stride, table.rows);
+  if (table.rows > 1) reach("table", ".row_stride", table.row_stride, table.rows);
 }
 
 }  // namespace

@@ -1,16 +1,36 @@
 #include "src/heuristic.h"
 
+#include <algorithm>
+
+#include "src/source.h"
+
 namespace ropejit {
+namespace {
+
+/// Up to here a call is too short to fill a large device, and what counts is how soon its last
+/// thread is done.
+constexpr std::int64_t kFewTokens = 256;
+
+/// Bytes that a thread of a long call should move: fewer leave it to the index arithmetic to keep
+/// up with memory, more make too few threads.
+constexpr int kThreadBytes = 16;
+
+int bytes_of_one_head(const RopeSpec& spec, const LaunchConfig& config) {
+  const int bytes = geometry(spec, config).rotary_bytes;
+  return spec.layout == Layout::sequential
+             ? 2 * bytes
+             : std::max(bytes, 2 * static_cast<int>(size_of(spec.dtype)));
+}
+
+}  // namespace
 
 LaunchConfig heuristic_config(const RopeSpec& spec, std::int64_t tokens) {
-  const bool sequential = spec.layout == Layout::sequential;
-  LaunchConfig config;
-  config.pairing = sequential ? Pairing::exchange : Pairing::registers;
-  if (tokens <= 256) {
-    config.access_bytes = 8;
-  } else {
-    config.heads_per_thread = 2;
+  if (tokens <= kFewTokens) {
+    // Few pairs in a thread, whose sines are the last thing to be ready, for several heads.
+    return {128, 2 * static_cast<int>(size_of(spec.dtype)), Pairing::registers, 4};
   }
+  LaunchConfig config = {192, 8, Pairing::registers, 1};
+  config.heads_per_thread = std::clamp(kThreadBytes / bytes_of_one_head(spec, config), 1, 4);
   return config;
 }
 

@@ -41,7 +41,7 @@ KernelPlan plan_kernels(const RopeSpec& spec, const BucketConfigs& configs) {
   for (std::size_t bucket = 0; bucket < configs.size(); ++bucket) {
     plan.wide[bucket] = add(plan.kernels, specs.front(), configs[bucket]);
   }
-  plan.narrow = add(plan.kernels, specs.back(), heuristic_for(specs.back(), 0));
+  plan.narrow = add(plan.kernels, specs.back(), heuristic_for(specs.back(), kTokenBuckets - 1));
   return plan;
 }
 

@@ -139,9 +139,6 @@ void validate(const RopeSpec& spec) {
                       size_of(spec.dtype)));
 }
 
-std::size_t size_of(Dtype dtype) noexcept { return dtype == Dtype::float32 ? 4 : 2; }
-std::size_t size_of(IndexType type) noexcept { return type == IndexType::int32 ? 4 : 8; }
-
 std::string_view name(Dtype value) noexcept { return name_in(kDtypes, value); }
 std::string_view name(Layout value) noexcept { return name_in(kLayouts, value); }
 std::string_view name(PositionMode value) noexcept { return name_in(kPositionModes, value); }

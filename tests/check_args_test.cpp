@@ -207,6 +207,21 @@ TEST_CASE("slices of one packed buffer are rotated in place, each as its own out
         }) == "accepted");
 }
 
+TEST_CASE("slices of one packed buffer must not reach into the next token or the next sequence") {
+  // 8 tokens of 512 elements: 4 q heads of 64, then 2 k heads, in a sequence of its own length.
+  const auto packed = [](std::int64_t stride_seq, std::int64_t stride_batch) {
+    return verdict([=](Call& c) {
+      c.args.q = c.args.q_out = {at(0x100000), stride_batch, stride_seq, 64, 1};
+      c.args.k = c.args.k_out = {at(0x100000 + 4 * 128), stride_batch, stride_seq, 64, 1};
+    });
+  };
+  const std::int64_t seq = Call{}.args.seq;
+  CHECK(packed(384, seq * 384) == "accepted");
+  CHECK(packed(383, seq * 384).starts_with("invalid_argument: q_out.data"));
+  CHECK(packed(512, (seq - 1) * 512 + 384) == "accepted");
+  CHECK(packed(512, (seq - 1) * 512 + 383).starts_with("invalid_argument: q_out.data"));
+}
+
 TEST_CASE("the same data with other strides is not in place") {
   const std::string refused = verdict([](Call& c) {
     c.args.q_out = c.args.q;

@@ -168,6 +168,82 @@ TEST_CASE("a graph that is replayed after the positions changed gives the new re
   }
 }
 
+/// What a sequence of calls leaves behind: each reads what the one before wrote, forth and back.
+CaseMemory after_chain(const VerifyCase& test, bool dependent) {
+  Gpu& g = gpu();
+  OnDevice call(g.device(), test);
+  RopeSpec backward = test.spec;
+  backward.direction = Direction::inverse;
+  const Rope forth = g.runtime.rope(test.spec, test.frequencies, 0, test.config);
+  const Rope back = g.runtime.rope(backward, test.frequencies, 0, test.config);
+  call.args.dependent_launch = dependent;
+  call.args.early_positions = true;  // nothing writes them
+  const Stream stream = g.device().create_stream();
+  const auto enqueue = [&] {
+    for (int i = 0; i < 25; ++i) {
+      forth.apply(call.args, stream.get());
+      if (i % 2 == 1) back.apply(call.args, stream.get());
+    }
+  };
+  enqueue();
+  const Graph graph = g.device().capture(stream.get(), enqueue);
+  for (int i = 0; i < 4; ++i) graph.launch(stream.get());
+  stream.synchronize();
+  CaseMemory after = call.before;
+  call.mirror.download(after.blocks);
+  return after;
+}
+
+TEST_CASE("a chain of dependent launches gives the bits of one call after the other") {
+  for (const LaunchConfig& config :
+       {LaunchConfig{128, 4, Pairing::registers, 4}, LaunchConfig{128, 16, Pairing::exchange, 2},
+        LaunchConfig{192, 8, Pairing::registers, 1, true}}) {
+    for (const std::int64_t seq : {1, 40, 700}) {
+      VerifyCase test = llama_case(PositionMode::token_ids, 131071);
+      test.seq = seq;
+      test.in_place = true;
+      test.config = config;
+      set_positions(test, 131071);
+      CAPTURE(describe(config));
+      CAPTURE(seq);
+      CHECK(compare_outputs(test, after_chain(test, true), test, after_chain(test, false)) == "");
+    }
+  }
+}
+
+TEST_CASE("positions that the kernel ahead writes are read after it, unless the caller says else") {
+  Gpu& g = gpu();
+  OnDevice call(g.device(), llama_case(PositionMode::token_ids, 77));
+  const Rope rope = g.runtime.rope(call.test.spec, call.test.frequencies, 0);
+  const Stream stream = g.device().create_stream();
+  // A rotation writes 32-bit ids: of a head of two float32 at position 0, which copies its bits.
+  RopeSpec copy_spec;
+  copy_spec.head_dim = copy_spec.rotary_dim = 2;
+  copy_spec.dtype = Dtype::float32;
+  copy_spec.q_heads = copy_spec.kv_heads = 1;
+  const Rope copy = g.runtime.rope(copy_spec, {{0}, 1.0f}, 0);
+  const auto ids = static_cast<std::int64_t>(call.test.positions.size());
+  REQUIRE(ids % 2 == 0);
+  std::vector<std::int32_t> moved_ids;
+  for (const std::int64_t position : call.test.positions) {
+    moved_ids.push_back(static_cast<std::int32_t>(position / 2 + 0x3f800000));  // normal floats
+  }
+  const DeviceBuffer source = g.device().allocate(moved_ids.size() * sizeof(std::int32_t));
+  g.device().copy_to_device(source.data(), moved_ids.data(), source.size());
+  RopeArgs writer;
+  writer.seq = ids / 2;
+  writer.q = dense_bshd(source.data(), writer.seq, 1, 2);
+  writer.q_out = dense_bshd(const_cast<void*>(call.args.positions), writer.seq, 1, 2);
+  writer.dependent_launch = call.args.dependent_launch = true;
+  g.device().synchronize();
+  copy.apply(writer, stream.get());
+  rope.apply(call.args, stream.get());
+  stream.synchronize();
+  call.test.positions.assign(moved_ids.begin(), moved_ids.end());
+  call.before = make_memory(call.test);  // the same input, beside the ids that were written
+  CHECK(call.problem() == "");
+}
+
 TEST_CASE("calls on two streams at once do not disturb each other") {
   Gpu& g = gpu();
   OnDevice one(g.device(), llama_case(PositionMode::offset, 5));

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "src/heuristic.h"
+#include "src/kernel_plan.h"
 #include "tests/runtime_fixture.h"
 
 namespace {
@@ -38,7 +40,9 @@ void* allocate(std::size_t bytes) {
 namespace ropejit {
 namespace {
 
-/// A spec whose wide kernel takes 4 threads a row and whose narrow one takes 32.
+constexpr LaunchConfig kConfig = {128, 16, Pairing::registers, 1};
+
+/// A spec whose wide kernel has 4 slots a row with kConfig.
 RopeSpec half_spec() {
   RopeSpec spec = small_spec(64);
   spec.q_heads = 4;
@@ -51,10 +55,20 @@ struct RopeFixture : RuntimeFixture {
   RopeFixture() {
     spec = half_spec();
     cuda.params_bytes = sizeof(kernel::RopeParams);
-    put_entries(folder, spec, loadable());
+    put_plan("sm_90");
     runtime.emplace(options);
-    rope.emplace(resolve(*runtime));
+    rope.emplace(resolve());
   }
+
+  void put_plan(const std::string& arch) const {
+    BucketConfigs configs;
+    configs.fill(kConfig);
+    for (const auto& [kernel_spec, config] : plan_kernels(spec, configs).kernels) {
+      const Key key = Builder::key_of({kernel_spec, config, arch});
+      REQUIRE(!CubinCache(folder).put({key, "made by a test", arch, "NVRTC 1.0", loadable()}));
+    }
+  }
+  Rope resolve() const { return runtime->rope(spec, frequencies_of(spec), 0, kConfig); }
 
   RopeArgs args(std::int64_t batch, std::int64_t seq) const {
     RopeArgs result;
@@ -74,7 +88,7 @@ struct RopeFixture : RuntimeFixture {
     return params;
   }
 
-  std::optional<Runtime> runtime;
+  mutable std::optional<Runtime> runtime;
   std::optional<Rope> rope;
 };
 
@@ -108,8 +122,8 @@ TEST_CASE("the kernel's one parameter holds the call, and frequencies that are o
   CHECK(params.k.out == args.k_out.data);
   CHECK(params.q.in_batch == args.q.stride_batch);
   CHECK(params.k.out_seq == args.k_out.stride_seq);
-  CHECK(params.q.rows == 800);
-  CHECK(params.k.rows == 400);
+  CHECK(params.q.slots == 800 * 4);
+  CHECK(params.k.slots == 400 * 4);
   CHECK(params.batch == 2);
   CHECK(params.seq == 100);
   CHECK(params.offset == -3);
@@ -150,17 +164,85 @@ TEST_CASE("a call that breaks the alignment promise is counted, and takes the na
   RopeArgs args = f.args(1, 100);
   args.q.data = f.at(0x100002);
   f.rope->apply(args);
-  CHECK(f.cuda.launches.at(0).grid[0] == 100 + 50);  // 400 and 200 rows by 4
-  CHECK(f.cuda.launches.at(0).block[0] == 128);
+  // The heads of a token share a thread: 32 slots a token for q and for k alike.
+  const LaunchConfig narrow = heuristic_config(kernel_specs(f.spec).back(), 1 << 20);
+  const auto threads = static_cast<unsigned>(narrow.block_threads);
+  const unsigned blocks = (100 * 32 + threads - 1) / threads;
+  REQUIRE(narrow.heads_per_thread == 4);
+  CHECK(f.cuda.launches.at(0).grid[0] == 2 * blocks);
+  CHECK(f.cuda.launches.at(0).block[0] == threads);
   CHECK(f.runtime->stats().unaligned_calls == 1);
   args = f.args(1, 100);
   args.k_out.stride_seq += 1;
   f.rope->apply(args);
-  CHECK(f.cuda.launches.at(1).grid[0] == 150);
+  CHECK(f.cuda.launches.at(1).grid[0] == 2 * blocks);
   CHECK(f.runtime->stats().unaligned_calls == 2);
   f.rope->apply(f.args(1, 100));
   CHECK(f.cuda.launches.at(2).grid[0] == 13 + 7);
   CHECK(f.runtime->stats().unaligned_calls == 2);
+}
+
+TEST_CASE("every call takes the launch of its token count's bucket") {
+  StubFixture stub;
+  auto state = std::make_shared<Rope::State>();
+  state->spec = half_spec();
+  state->frequencies = frequencies_of(state->spec);
+  state->counters = std::make_shared<Counters>();
+  state->device = 0;
+  state->alignment = 16;
+  const RopeSpec kernel_spec = kernel_specs(state->spec).front();
+  const auto kernel = stub.device()->load(loadable(), "ropejit_rope");
+  for (int bucket = 0; bucket < kTokenBuckets; ++bucket) {  // told apart by their block size
+    const LaunchConfig config = {32 * (bucket % 16 + 1), 16, Pairing::registers, 1};
+    state->wide[static_cast<std::size_t>(bucket)] = {kernel, launch_shape(kernel_spec, config)};
+  }
+  const Rope rope(state);
+  const auto bucket_of = [&](std::int64_t batch, std::int64_t seq) {
+    RopeArgs args;
+    args.batch = batch;
+    args.seq = seq;
+    args.q = args.q_out = dense_bshd(RopeFixture::at(0x100000), seq, 4, 64);
+    rope.apply(args);
+    return static_cast<int>(stub.cuda.launches.back().block[0] / 32) - 1;
+  };
+  CHECK(bucket_of(1, 1) == 0);
+  CHECK(bucket_of(1, 2) == 1);
+  CHECK(bucket_of(1, 3) == 2);
+  CHECK(bucket_of(2, 2) == 2);
+  CHECK(bucket_of(1, 5) == 3);
+  CHECK(bucket_of(16, 64) == 10);
+  CHECK(bucket_of(5, 205) == 11);
+  CHECK(bucket_of(1, 32768) == 15);
+  CHECK(bucket_of(1, 1 << 20) == 20 % 16);
+  CHECK(bucket_of(1, (1 << 20) + 1) == 21 % 16);
+  CHECK(bucket_of(1, 1 << 24) == 21 % 16);
+}
+
+TEST_CASE("a dependent launch is asked for where the device has it, and the kernel is told") {
+  RopeFixture f;
+  RopeArgs args = f.args(1, 1);
+  f.rope->apply(args);
+  CHECK_FALSE(f.cuda.launches.at(0).dependent);
+  CHECK(f.params_of(0).dependent_launch == 0);
+  args.dependent_launch = args.early_positions = true;
+  f.rope->apply(args);
+  CHECK(f.cuda.launches.at(1).dependent);
+  CHECK(f.params_of(1).dependent_launch == 1);
+  CHECK(f.params_of(1).early_positions == 1);
+}
+
+TEST_CASE("a dependent launch is an ordinary one on a device that has none") {
+  RopeFixture f;
+  f.rope.reset();
+  f.runtime.reset();
+  f.cuda.major = 8;
+  f.put_plan("sm_80");
+  f.runtime.emplace(f.options);
+  f.rope.emplace(f.resolve());
+  RopeArgs args = f.args(1, 1);
+  args.dependent_launch = true;
+  f.rope->apply(args);
+  CHECK_FALSE(f.cuda.launches.back().dependent);
 }
 
 TEST_CASE("zero tokens launch nothing") {
@@ -202,10 +284,10 @@ TEST_CASE("apply allocates nothing of its own, aligned or not, packed or not") {
   const auto device = stub.device();
   const std::vector<RopeSpec> kernels = kernel_specs(state->spec);
   const auto load = [&](const RopeSpec& spec) {
-    return RopeKernel{device->load(loadable(), "ropejit_rope"), launch_shape(spec, {}),
-                      spec.alignment};
+    return RopeKernel{device->load(loadable(), "ropejit_rope"), launch_shape(spec, {})};
   };
-  state->wide = load(kernels[0]);
+  state->alignment = 16;
+  state->wide.fill(load(kernels[0]));
   state->narrow = load(kernels[1]);
   const Rope rope(state);
 
@@ -226,7 +308,7 @@ TEST_CASE("apply allocates nothing of its own, aligned or not, packed or not") {
   };
   const char params[16] = {};
   const std::uint64_t of_a_launch =
-      counted([&] { state->wide.kernel->launch(params, 1, 1, nullptr); });
+      counted([&] { state->narrow.kernel->launch(params, 1, 1, nullptr); });
   CHECK(of_a_launch > 0);  // the stub's; counting works
   CHECK(counted([&] { rope.apply(dense); }) == of_a_launch);
   CHECK(counted([&] { rope.apply(packed); }) == of_a_launch);

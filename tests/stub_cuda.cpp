@@ -226,6 +226,13 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction handle, void*
                       is_dependent(*config)};
     const auto* bytes = static_cast<const std::byte*>(params[0]);
     launch.params.assign(bytes, bytes + state.params_bytes);
+    for (unsigned i = 0; i < config->numAttrs; ++i) {
+      const CUlaunchAttribute& attribute = config->attrs[i];
+      if (attribute.id != CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION) {
+        return CUDA_ERROR_INVALID_VALUE;
+      }
+      launch.dependent = attribute.value.programmaticStreamSerializationAllowed == 1;
+    }
     return submit(config->hStream, [launch] { state.launches.push_back(launch); });
   });
 }

@@ -227,6 +227,7 @@ class Spoiler : public Executor {
     ReferenceExecutor().execute(test, args, blocks);
     damage_(args);
   }
+  std::vector<LaunchConfig> configs(const RopeSpec& /*spec*/) override { return {}; }
 
  private:
   std::function<void(const RopeArgs&)> damage_;

@@ -133,17 +133,33 @@ CaseResult run_case(const VerifyCase& test, Executor& executor) {
   return result;
 }
 
-std::vector<VerifyCase> cases_for(const RopeSpec& spec, const Frequencies& frequencies) {
+std::vector<VerifyCase> cases_for(const RopeSpec& spec, const Frequencies& frequencies,
+                                  const std::optional<LaunchConfig>& config) {
   std::vector<VerifyCase> cases;
-  for (const Recipe& recipe : recipes()) cases.push_back(case_of(spec, frequencies, recipe));
+  for (const Recipe& recipe : recipes()) {
+    cases.push_back(case_of(spec, frequencies, recipe));
+    cases.back().config = config;
+  }
   return cases;
+}
+
+std::vector<VerifyCase> cases_for(const RopeSpec& spec, const Frequencies& frequencies,
+                                  Executor& executor) {
+  std::vector<VerifyCase> cases;
+  for (const LaunchConfig& config : executor.configs(spec)) {
+    for (VerifyCase& test : cases_for(spec, frequencies, config)) {
+      const bool misaligned = test.base_offset != 0 || test.padding == 1;
+      if (!misaligned || cases.size() < recipes().size()) cases.push_back(std::move(test));
+    }
+  }
+  return cases.empty() ? cases_for(spec, frequencies) : cases;
 }
 
 VerifyReport verify(std::span<const SpecFile> specs, Executor& executor,
                     const std::function<void(const RopeSpec&, const CaseResult&)>& on_case) {
   VerifyReport report;
   for (const SpecFile& file : specs) {
-    for (const VerifyCase& test : cases_for(file.spec, file.frequencies)) {
+    for (const VerifyCase& test : cases_for(file.spec, file.frequencies, executor)) {
       const CaseResult result = run_case(test, executor);
       (result.passed ? report.passed : report.failed) += 1;
       report.worst_fraction = std::max(report.worst_fraction, result.worst_fraction);

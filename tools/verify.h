@@ -2,6 +2,7 @@
 #define ROPEJIT_TOOLS_VERIFY_H_
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,11 +28,18 @@ struct CaseResult {
 /// Thread-safe if the executor is.
 CaseResult run_case(const VerifyCase& test, Executor& executor);
 
-/// The calls that `ropejit verify` tries for one spec: 16, over token counts from none to 129 (less
-/// for a spec with very many elements per token), placements, in place or not, aligned and
-/// misaligned, q or k alone, and positions from 0 to 2^31 - 1 and their negatives, beyond 32 bits
-/// where the spec has room for them. Deterministic.
-std::vector<VerifyCase> cases_for(const RopeSpec& spec, const Frequencies& frequencies);
+/// The calls that `ropejit verify` tries for one spec and one of its launch configs (nothing: the
+/// one for the call's tokens): 16, over token counts from none to 129 (less for a spec with very
+/// many elements per token), placements, in place or not, aligned and misaligned, q or k alone, and
+/// positions from 0 to 2^31 - 1 and their negatives, beyond 32 bits where the spec has room for
+/// them. Deterministic.
+std::vector<VerifyCase> cases_for(const RopeSpec& spec, const Frequencies& frequencies,
+                                  const std::optional<LaunchConfig>& config = {});
+
+/// Those calls for every kernel that the executor has for the spec. A misaligned call, which takes
+/// one kernel whatever the config, occurs once.
+std::vector<VerifyCase> cases_for(const RopeSpec& spec, const Frequencies& frequencies,
+                                  Executor& executor);
 
 struct VerifyReport {
   int passed = 0;

@@ -113,7 +113,7 @@ struct Count {
 
 void verify_input(const Input& input, const Bench& bench, Count& count) {
   fmt::print("{}  ({})\n", describe(input.spec), input.origin);
-  const std::vector<VerifyCase> cases = cases_for(input.spec, input.frequencies);
+  const std::vector<VerifyCase> cases = cases_for(input.spec, input.frequencies, *bench.executor);
   std::size_t width = 0;
   for (const VerifyCase& test : cases) width = std::max(width, describe(test).size());
   for (const VerifyCase& test : cases) {

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "ropejit/error.h"
 #include "ropejit/reference.h"
 #include "src/heuristic.h"
+#include "src/kernel_plan.h"
 #include "src/launch.h"
 #include "src/source.h"
 #include "tools/device_mirror.h"
@@ -23,6 +25,17 @@ Block aligned_turns(const Frequencies& frequencies) {
   Block turns(bytes + 1);
   std::copy_n(reinterpret_cast<const std::byte*>(frequencies.turns.data()), bytes, turns.data());
   return turns;
+}
+
+/// The first config of each kernel.
+std::vector<LaunchConfig> one_per_kernel(const RopeSpec& spec, const BucketConfigs& configs) {
+  const KernelPlan plan = plan_kernels(spec, configs);
+  std::vector<LaunchConfig> chosen;
+  std::set<std::size_t> seen;
+  for (const KernelPlan::Launch& launch : plan.wide) {
+    if (seen.insert(launch.kernel).second) chosen.push_back(launch.config);
+  }
+  return chosen;
 }
 
 }  // namespace
@@ -68,6 +81,10 @@ void HostExecutor::execute(const VerifyCase& test, const RopeArgs& args,
   }
 }
 
+std::vector<LaunchConfig> HostExecutor::configs(const RopeSpec& spec) {
+  return one_per_kernel(spec, heuristic_configs(spec));
+}
+
 DeviceExecutor::DeviceExecutor(Runtime& runtime, int device)
     : runtime_(runtime),
       device_(Device::open(Driver::open(runtime.options().cuda_library), device)) {}
@@ -81,9 +98,20 @@ void DeviceExecutor::execute(const VerifyCase& test, const RopeArgs& args,
   mirror.download(blocks);
 }
 
+std::vector<LaunchConfig> DeviceExecutor::configs(const RopeSpec& spec) {
+  BucketConfigs configs;
+  for (int bucket = 0; bucket < kTokenBuckets; ++bucket) {
+    configs[static_cast<std::size_t>(bucket)] =
+        runtime_.explain(spec, device_->info().ordinal, bucket_tokens(bucket)).config;
+  }
+  return one_per_kernel(spec, configs);
+}
+
 void ReferenceExecutor::execute(const VerifyCase& test, const RopeArgs& args,
                                 std::span<Block> /*blocks*/) {
   apply_reference(test.spec, test.frequencies, args);
 }
+
+std::vector<LaunchConfig> ReferenceExecutor::configs(const RopeSpec& /*spec*/) { return {}; }
 
 }  // namespace ropejit

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "ropejit/args.h"
 #include "ropejit/runtime.h"
@@ -24,6 +25,9 @@ class Executor {
   /// Carries out a case's call, with its spec, frequencies and config. All pointers of `args` point
   /// into `blocks`, host memory that holds the result on return. Throws Error.
   virtual void execute(const VerifyCase& test, const RopeArgs& args, std::span<Block> blocks) = 0;
+  /// A launch config for every kernel that calls which keep the spec's alignment may take, by their
+  /// token count. Empty: there is no choice.
+  virtual std::vector<LaunchConfig> configs(const RopeSpec& spec) = 0;
 };
 
 /// The generated templates on the host, compiled by the system's C++ compiler: chooses the kernel
@@ -40,6 +44,7 @@ class HostExecutor : public Executor {
   explicit HostExecutor(Options options);
   /// Error(driver), as a device would, for a misaligned access.
   void execute(const VerifyCase& test, const RopeArgs& args, std::span<Block> blocks) override;
+  std::vector<LaunchConfig> configs(const RopeSpec& spec) override;
 
  private:
   const HostKernel& kernel_for(const RopeSpec& kernel_spec, const LaunchConfig& config);
@@ -56,6 +61,7 @@ class DeviceExecutor : public Executor {
   /// Borrows `runtime`. Throws Error(driver) where there is no such device.
   DeviceExecutor(Runtime& runtime, int device);
   void execute(const VerifyCase& test, const RopeArgs& args, std::span<Block> blocks) override;
+  std::vector<LaunchConfig> configs(const RopeSpec& spec) override;
   const Device& device() const noexcept { return *device_; }
 
  private:
@@ -67,6 +73,7 @@ class DeviceExecutor : public Executor {
 class ReferenceExecutor : public Executor {
  public:
   void execute(const VerifyCase& test, const RopeArgs& args, std::span<Block> blocks) override;
+  std::vector<LaunchConfig> configs(const RopeSpec& spec) override;
 };
 
 }  // namespace ropejit

@@ -67,9 +67,9 @@ struct RopeSpec {
 void validate(const RopeSpec& spec);
 
 /// Bytes per element: 4, 2, 2.
-std::size_t size_of(Dtype dtype) noexcept;
+constexpr std::size_t size_of(Dtype dtype) noexcept { return dtype == Dtype::float32 ? 4 : 2; }
 /// Bytes per index: 4, 8.
-std::size_t size_of(IndexType type) noexcept;
+constexpr std::size_t size_of(IndexType type) noexcept { return type == IndexType::int32 ? 4 : 8; }
 
 /// The names that ropejit prints and that spec files use, as spelled in the enums above.
 std::string_view name(Dtype value) noexcept;
