@@ -67,6 +67,12 @@ int Driver::Api::attribute(CUdevice device, CUdevice_attribute attribute) const 
   return value;
 }
 
+int Driver::Api::attribute_or_zero(CUdevice device, CUdevice_attribute attribute) const {
+  int value = 0;
+  const CUresult result = device_get_attribute.function(&value, attribute, device);
+  return result == CUDA_SUCCESS ? value : 0;
+}
+
 void Driver::Api::initialise() const {
   const CUresult result = init.function(0);
   if (result == CUDA_SUCCESS) return;
@@ -131,6 +137,8 @@ DeviceInfo Driver::device_info(int ordinal) const {
   info.sm_count = api_->attribute(device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   info.l2_bytes = api_->attribute(device, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE);
   info.memory_bytes = static_cast<std::int64_t>(memory);
+  info.clock_khz = api_->attribute_or_zero(device, CU_DEVICE_ATTRIBUTE_CLOCK_RATE);
+  info.memory_clock_khz = api_->attribute_or_zero(device, CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE);
   return info;
 }
 

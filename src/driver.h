@@ -21,6 +21,8 @@ struct DeviceInfo {
   int sm_count = 0;
   std::int64_t l2_bytes = 0;
   std::int64_t memory_bytes = 0;
+  int clock_khz = 0;         ///< the highest of the multiprocessors; 0: the driver does not say
+  int memory_clock_khz = 0;  ///< likewise of the memory
 
   std::string arch() const { return "sm_" + std::to_string(major) + std::to_string(minor); }
 };
@@ -51,6 +53,7 @@ class Driver {
 
 class Kernel;
 class DeviceBuffer;
+class RawLaunch;
 class Stream;
 class Graph;
 
@@ -85,6 +88,7 @@ class Device : public std::enable_shared_from_this<Device> {
  private:
   friend class Kernel;
   friend class DeviceBuffer;
+  friend class RawLaunch;
   friend class Stream;
   friend class Graph;
   Device() = default;
@@ -114,6 +118,7 @@ class Kernel {
 
  private:
   friend class Device;
+  friend class RawLaunch;
   Kernel() = default;
   std::shared_ptr<const Device> device_;
   std::string name_;

@@ -35,6 +35,8 @@ struct Driver::Api {
   }
   void initialise() const;  ///< cuInit, with an error that says which library it was
   int attribute(CUdevice device, CUdevice_attribute attribute) const;
+  /// The same; 0 where the driver does not know.
+  int attribute_or_zero(CUdevice device, CUdevice_attribute attribute) const;
 
   SharedLibrary library;
   EntryPoint<decltype(&::cuDriverGetVersion)> driver_get_version{library, "cuDriverGetVersion"};

@@ -113,6 +113,8 @@ TEST_CASE("a device says what it is") {
   CHECK(info.sm_count == 132);
   CHECK(info.l2_bytes == 52428800);
   CHECK(info.memory_bytes == 85899345920);
+  CHECK(info.clock_khz == 1980000);
+  CHECK(info.memory_clock_khz == 0);  // an attribute that this driver does not know
 }
 
 TEST_CASE("a device that does not exist is an invalid argument") {

@@ -26,8 +26,8 @@ using namespace stub_cuda_device;
 
 namespace {
 
-/// Reads STUB_CUDA_FAIL when the library is mapped.
-const bool failures_read = [] {
+/// Reads the environment when the library is mapped.
+const bool environment_read = [] {
   const char* text = std::getenv("STUB_CUDA_FAIL");
   std::istringstream items(text != nullptr ? text : "");
   for (std::string item; std::getline(items, item, ',');) {
@@ -37,6 +37,8 @@ const bool failures_read = [] {
     const int times = star == std::string::npos ? -1 : std::atoi(item.c_str() + star + 1);
     state.fail(item.substr(0, equals), std::atoi(item.c_str() + equals + 1), times);
   }
+  const char* memory = std::getenv("STUB_CUDA_MEMORY");
+  if (memory != nullptr) state.memory_bytes = std::strtoull(memory, nullptr, 10);
   return true;
 }();
 
@@ -96,7 +98,7 @@ CUresult cuDeviceGetName(char* name, int length, CUdevice) {
 
 CUresult cuDeviceTotalMem(std::size_t* bytes, CUdevice) {
   return enter("cuDeviceTotalMem_v2", [=] {
-    *bytes = std::size_t{80} << 30;
+    *bytes = state.memory_bytes;
     return CUDA_SUCCESS;
   });
 }
@@ -107,7 +109,8 @@ CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice
         {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, state.major},
         {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, state.minor},
         {CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 132},
-        {CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, 50 << 20}};
+        {CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, 50 << 20},
+        {CU_DEVICE_ATTRIBUTE_CLOCK_RATE, 1980000}};
     if (!known.contains(attribute)) return CUDA_ERROR_INVALID_VALUE;
     *value = known.at(attribute);
     return CUDA_SUCCESS;

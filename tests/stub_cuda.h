@@ -48,7 +48,8 @@ struct StubFailure {
 /// with cuThreadExchangeStreamCaptureMode.
 ///
 /// A process that is only started with the stub (the CLI) takes failures from the environment:
-/// `STUB_CUDA_FAIL=cuInit=100,cuLibraryLoadData=209*2` (exported name, CUresult, times).
+/// `STUB_CUDA_FAIL=cuInit=100,cuLibraryLoadData=209*2` (exported name, CUresult, times), and from
+/// STUB_CUDA_MEMORY how many bytes the device says that it has.
 ///
 /// Fields are plain: set and read them while no other thread calls CUDA.
 struct StubCuda {
@@ -58,6 +59,7 @@ struct StubCuda {
   std::string device_name = "Stub GPU";
   int major = 9;
   int minor = 0;
+  std::size_t memory_bytes = std::size_t{80} << 30;
   int registers = 40;
   int local_bytes = 16;
   std::size_t params_bytes = 0;

@@ -2,12 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "src/launch.h"
 #include "src/source.h"
 
 namespace ropejit {
@@ -18,12 +15,6 @@ constexpr std::array<std::string_view, 3> kCopyKindNames = {"memcpy", "kernel_25
 /// Enough to tell kinds apart that differ by a percent or two.
 constexpr MeasureOptions kShortMeasurement{
     .budget_ms = 0, .least_rounds = 5, .most_rounds = 5, .replay_us = 200};
-
-/// A kernel and the launch of every set.
-struct PlannedKernel {
-  std::shared_ptr<const Kernel> kernel;
-  std::vector<Launch> launches;
-};
 
 }  // namespace
 
@@ -40,20 +31,26 @@ Call chained_call(const Rope& rope, const WorkloadRing& ring) {
   };
 }
 
-Call kernel_call(Builder& builder, const WorkloadRing& ring, const LaunchConfig& config,
-                 Body body) {
+PlannedKernel plan_kernel(Builder& builder, const WorkloadRing& ring, const LaunchConfig& config,
+                          Body body) {
   const Workload& workload = ring.workload();
   const RopeSpec kernel_spec = kernel_specs(workload.spec).front();
   const std::string entry_point = render(kernel_spec, config, body).entry_point;
   const BuiltCubin built =
       builder.build({kernel_spec, config, ring.device().info().arch(), body}, Reuse::any_version);
-  const auto planned = std::make_shared<PlannedKernel>();
-  planned->kernel = ring.device().load(built.cubin, entry_point);
+  PlannedKernel planned{ring.device().load(built.cubin, entry_point), {}};
   const LaunchShape shape = launch_shape(kernel_spec, config);
   for (std::size_t set = 0; set < ring.sets(); ++set) {
-    planned->launches.push_back(plan_launch(workload.spec, shape, ring.args(set), ring.turns(),
-                                            workload.frequencies.attention_factor));
+    planned.launches.push_back(plan_launch(workload.spec, shape, ring.args(set), ring.turns(),
+                                           workload.frequencies.attention_factor));
   }
+  return planned;
+}
+
+Call kernel_call(Builder& builder, const WorkloadRing& ring, const LaunchConfig& config,
+                 Body body) {
+  const auto planned =
+      std::make_shared<const PlannedKernel>(plan_kernel(builder, ring, config, body));
   return [planned](std::size_t set, CUstream_st* stream) {
     const Launch& launch = planned->launches[set];
     planned->kernel->launch(&launch.params, launch.grid, launch.block, stream);

@@ -1,11 +1,15 @@
 #ifndef ROPEJIT_TOOLS_CALLS_H_
 #define ROPEJIT_TOOLS_CALLS_H_
 
+#include <memory>
 #include <string_view>
+#include <vector>
 
 #include "ropejit/config.h"
 #include "ropejit/runtime.h"
 #include "src/build.h"
+#include "src/driver.h"
+#include "src/launch.h"
 #include "tools/copy_kernel.h"
 #include "tools/measure.h"
 #include "tools/workload_ring.h"
@@ -20,8 +24,18 @@ Call apply_call(const Rope& rope, const WorkloadRing& ring);
 /// Rope::apply as a link in a chain of dependent launches, with positions that may be read early.
 Call chained_call(const Rope& rope, const WorkloadRing& ring);
 
-/// The kernel that `config` gives for the workload, planned and loaded in advance; with Body::copy
-/// its rotation-free twin. Throws Error(not_cached, compile_failed, driver).
+/// A loaded kernel and its launch on every set of a ring.
+struct PlannedKernel {
+  std::shared_ptr<const Kernel> kernel;
+  std::vector<Launch> launches;
+};
+
+/// The kernel that `config` gives for the workload; with Body::copy its rotation-free twin. Throws
+/// Error(not_cached, compile_failed, driver).
+PlannedKernel plan_kernel(Builder& builder, const WorkloadRing& ring, const LaunchConfig& config,
+                          Body body);
+
+/// Launches of plan_kernel().
 Call kernel_call(Builder& builder, const WorkloadRing& ring, const LaunchConfig& config, Body body);
 
 /// The ways to copy as many bytes as the call moves.

@@ -15,6 +15,7 @@
 
 #include "ropejit/error.h"
 #include "src/text.h"
+#include "tools/bench_command.h"
 #include "tools/cache_command.h"
 #include "tools/doctor_command.h"
 #include "tools/exit_code.h"
@@ -110,6 +111,7 @@ ExitCode run(int argc, char** argv) {
   add_prewarm_command(app, result);
   add_render_command(app, result);
   add_verify_command(app, result);
+  add_bench_command(app, result);
   add_cache_command(app, result);
   add_doctor_command(app, result);
   check_verbs(app, std::span(argv, static_cast<std::size_t>(argc)).subspan(1));

@@ -28,6 +28,17 @@ std::size_t tensor_bytes(const Workload& workload, int heads) {
   return aligned(static_cast<std::size_t>(elements) * size_of(workload.spec.dtype));
 }
 
+/// The bytes of q and k together.
+std::size_t set_bytes(const Workload& workload) {
+  return tensor_bytes(workload, workload.spec.q_heads) +
+         tensor_bytes(workload, workload.spec.kv_heads);
+}
+
+std::size_t sets_of(const Workload& workload, std::int64_t l2_bytes) {
+  const std::size_t bytes = set_bytes(workload);
+  return ring_sets(static_cast<std::int64_t>(workload.in_place ? bytes : 2 * bytes), l2_bytes);
+}
+
 std::vector<std::byte> random_elements(Dtype dtype) {
   std::mt19937 generator(20260101);
   std::normal_distribution<float> normal;
@@ -84,15 +95,24 @@ Workload without_growth(Workload workload) {
 
 }  // namespace
 
+std::int64_t ring_bytes(const Workload& workload, std::int64_t l2_bytes) noexcept {
+  const std::size_t sets = sets_of(workload, l2_bytes);
+  const std::int64_t table = workload.spec.angles == AngleSource::table
+                                 ? position_count(workload) * workload.spec.rotary() *
+                                       static_cast<std::int64_t>(sizeof(float))
+                                 : 0;
+  return static_cast<std::int64_t>(2 * sets * set_bytes(workload)) + table;
+}
+
 WorkloadRing::WorkloadRing(std::shared_ptr<const Device> device, const Workload& workload)
     : device_(std::move(device)), workload_(without_growth(workload)) {
   validate(workload_);
   const RopeSpec& spec = workload_.spec;
-  const std::size_t bytes =
-      tensor_bytes(workload_, spec.q_heads) + tensor_bytes(workload_, spec.kv_heads);
-  const auto touched = static_cast<std::int64_t>(workload_.in_place ? bytes : 2 * bytes);
-  const std::size_t count = ring_sets(touched, device_->info().l2_bytes);
-  for (std::size_t set = 0; set < count; ++set) add_set(bytes);
+  const std::size_t count = sets_of(workload_, device_->info().l2_bytes);
+  for (std::size_t set = 0; set < count; ++set) {
+    inputs_.push_back(device_->allocate(set_bytes(workload_)));
+    outputs_.push_back(device_->allocate(set_bytes(workload_)));
+  }
   fill_sets();
 
   positions_ = upload(*device_, positions_of(workload_), spec.index_type);
@@ -106,11 +126,6 @@ WorkloadRing::WorkloadRing(std::shared_ptr<const Device> device, const Workload&
   }
   device_->synchronize();  // copies from pageable memory may still be under way
   for (std::size_t set = 0; set < count; ++set) args_.push_back(args_of_set(set));
-}
-
-void WorkloadRing::add_set(std::size_t bytes) {
-  inputs_.push_back(device_->allocate(bytes));
-  outputs_.push_back(device_->allocate(bytes));
 }
 
 void WorkloadRing::fill_sets() {

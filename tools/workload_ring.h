@@ -12,6 +12,9 @@
 
 namespace ropejit {
 
+/// Bytes of device memory that a WorkloadRing takes on a device with that much cache.
+std::int64_t ring_bytes(const Workload& workload, std::int64_t l2_bytes) noexcept;
+
 /// A workload on a device: a ring of buffer sets (see ring_sets()), each with q and k and a place
 /// for what becomes of them, all filled with random numbers; and what the sets share: positions,
 /// table and frequencies. The calls that are measured take one set after the other.
@@ -40,7 +43,6 @@ class WorkloadRing {
   }
 
  private:
-  void add_set(std::size_t bytes);
   void fill_sets();
   RopeArgs args_of_set(std::size_t set) const;
 
