@@ -30,14 +30,15 @@ double simulated_us(const RopeSpec& spec, std::int64_t tokens, const LaunchConfi
   const double bytes =
       4.0 * static_cast<double>(tokens) * (spec.q_heads + spec.kv_heads) * spec.head_dim;
   const double threads = 96 + 160 * hashed(shape) * many;
-  const double access = 8 + 8 * many;
-  const double heads = 1 + 1.5 * many * hashed(describe(spec));
-  const double exchange = config.pairing == Pairing::exchange ? 0.04 * (0.5 - many) : 0.0;
+  const double access = 4 + 6 * many;
+  const double heads = 4 - (2 + hashed(describe(spec))) * many;
+  const double exchange = config.pairing == Pairing::exchange ? 0.03 * (0.7 - many) : 0.0;
   const double factor = 1 + 0.03 * distance(config.block_threads, threads) +
                         0.05 * distance(config.access_bytes, access) +
                         0.03 * distance(config.heads_per_thread, heads) + exchange;
   const std::string exact = fmt::format("{} {} {}", describe(spec), tokens, describe(config));
-  return (1 + bytes / 4.2e6) * factor * (1 + 0.01 * hashed(exact));
+  return (1 + bytes / 4.2e6) * factor * (1 + 0.01 * hashed(exact)) *
+         (config.streaming_stores ? 1.02 - 0.03 * many : 1);
 }
 
 double simulated_best_us(const TuneCell& cell, std::span<const LaunchConfig> space) {
@@ -49,7 +50,7 @@ double simulated_best_us(const TuneCell& cell, std::span<const LaunchConfig> spa
 }
 
 std::vector<LaunchConfig> SimulatedMeasurer::space(const TuneCell& cell) {
-  return tune_space(cell.spec, cell.tokens, 90);
+  return tune_space(cell.spec, cell.tokens, kSimulatedClass);
 }
 
 std::vector<Vetting> SimulatedMeasurer::vet(const TuneCell& /*cell*/,

@@ -12,6 +12,9 @@
 
 namespace ropejit {
 
+/// What the made-up device says of itself.
+inline constexpr DeviceClass kSimulatedClass{9, 0, 132, 62914560};
+
 /// The time that a made-up device takes, without noise. A model for tests, of no real device: a
 /// fixed part and the memory's, times a factor per field whose best value shifts with the token
 /// count, times a small part that no rule predicts.
@@ -28,7 +31,7 @@ struct SimulatedNoise {
   double drift = 0.002;          ///< from round to round, of all configs alike
 };
 
-/// Measures the made-up device, an sm_90.
+/// Measures the made-up device.
 class SimulatedMeasurer : public Measurer {
  public:
   explicit SimulatedMeasurer(std::uint64_t noise_seed, SimulatedNoise noise = {})

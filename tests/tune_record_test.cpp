@@ -14,7 +14,9 @@ namespace {
 
 Recording sample() {
   Recording recording;
-  recording.origin = {"NVIDIA H200", 90, 132, 62914560, "CUDA 13.0", "NVRTC 13.0", "0.1.0"};
+  recording.device_class = {9, 0, 132, 62914560};
+  recording.provenance = {"NVIDIA H200",          "CUDA 13.0",   "NVRTC 13.0", "0.1.0",
+                          "2026-01-31T12:00:00Z", "ropejit tune"};
   CellRecord cell;
   cell.spec.head_dim = 128;
   cell.spec.q_heads = 32;
@@ -64,7 +66,8 @@ TEST_CASE("a candidate is a line, and its times have five digits") {
   recording.cells[0].candidates[0].rounds[0].times.in_place_us = 1.23456789;
   const std::string text = to_json(recording);
   CHECK(text.find("\n    {\"block_threads\":256,\"access_bytes\":16,\"pairing\":\"registers\","
-                  "\"heads_per_thread\":4,\"verdict\":\"correct\",\"compile_ms\":8.25,"
+                  "\"heads_per_thread\":4,\"streaming_stores\":false,\"verdict\":\"correct\","
+                  "\"compile_ms\":8.25,"
                   "\"verify_ms\":1.5,\"measure_ms\":0.25,\"rounds\":[1],\"out_of_place_us\":[2.0],"
                   "\"in_place_us\":[3.0]},\n") != std::string::npos);
   CHECK(text.find("[1.2346,1.5]") != std::string::npos);
@@ -86,12 +89,13 @@ TEST_CASE("what is wrong with a recording is named with its place, its value and
   says(refused("ropejit tuning recording", "recipes"),
        "format = \"recipes\": must be \"ropejit tuning recording\"");
   says(refused("\"version\": 1", "\"version\": 2"), "version = 2: must be 1");
-  says(refused("\"device\":", "\"devise\":"), "origin.device: missing");
+  says(refused("\"device\":", "\"devise\":"), "provenance: device: missing");
+  says(refused("\"9.0,132,", "\"9.0;132,"), "device_class");
   says(refused("\"tokens\": 256", "\"tokens\": 0"), "cells[0].tokens = 0: must be at least 1");
   says(refused("\"tokens\": 1,", "\"tokens\": 256,"),
        "this spec and token count stand twice in one recording");
   says(refused("\"pairing\":\"registers\"", "\"pairing\":\"swap\""),
-       "cells[0].candidates[1].pairing = swap: must be registers or exchange");
+       "cells[0].candidates[0].pairing = swap: must be registers or exchange");
   says(refused("\"block_threads\":256", "\"block_threads\":250"),
        "cells[0].candidates[1]: block_threads = 250: must be a multiple of 32");
   says(refused("\"block_threads\":256,\"access_bytes\":16,\"pairing\":\"registers\",\"heads_per_"

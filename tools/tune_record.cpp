@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <utility>
 
 #include "ropejit/error.h"
 #include "ropejit/model.h"
-#include "src/json_value.h"
+#include "src/json_fields.h"
 #include "src/spec_json.h"
 #include "src/text.h"
 
@@ -30,11 +29,9 @@ std::string printed(const ordered_json& value) {
   return value.dump(-1, ' ', /*ensure_ascii=*/true, ordered_json::error_handler_t::replace);
 }
 
-ordered_json json_of(const RecordOrigin& origin) {
-  return {{"device", origin.device},     {"architecture", origin.architecture},
-          {"sm_count", origin.sm_count}, {"l2_bytes", origin.l2_bytes},
-          {"driver", origin.driver},     {"compiler", origin.compiler},
-          {"ropejit", origin.ropejit}};
+ordered_json json_of(const TuningProvenance& from) {
+  return {{"device", from.device},   {"driver", from.driver}, {"compiler", from.compiler},
+          {"ropejit", from.ropejit}, {"date", from.date},     {"command", from.command}};
 }
 
 ordered_json json_of(const Candidate& candidate) {
@@ -43,6 +40,7 @@ ordered_json json_of(const Candidate& candidate) {
                          {"access_bytes", config.access_bytes},
                          {"pairing", name(config.pairing)},
                          {"heads_per_thread", config.heads_per_thread},
+                         {"streaming_stores", config.streaming_stores},
                          {"verdict", name(candidate.vetting.verdict)}};
   if (!candidate.vetting.message.empty()) object["message"] = candidate.vetting.message;
   object["compile_ms"] = rounded(candidate.vetting.compile_ms);
@@ -75,15 +73,7 @@ std::string text_of(const CellRecord& cell) {
 }
 
 JsonValue required(const JsonValue& object, std::string_view key) {
-  if (std::optional<JsonValue> value = object.find(key)) return *std::move(value);
-  throw Error(ErrorCode::invalid_argument,
-              fmt::format("{}: {}{}{}: missing", object.origin(), object.path(),
-                          object.path().empty() ? "" : ".", key));
-}
-
-/// `a.json: cells[0].candidates[3].pairing`, for the parsers of single words.
-std::string field_of(const JsonValue& value) {
-  return fmt::format("{}: {}", value.origin(), value.path());
+  return require(object, key, "a recording");
 }
 
 double positive(const JsonValue& value) {
@@ -91,29 +81,23 @@ double positive(const JsonValue& value) {
   value.fail("must be above 0");
 }
 
-RecordOrigin read_origin(const JsonValue& object) {
-  RecordOrigin origin;
-  origin.device = required(object, "device").to_text();
-  origin.architecture = required(object, "architecture").to_int();
-  origin.sm_count = required(object, "sm_count").to_int();
-  origin.l2_bytes = required(object, "l2_bytes").to_int();
-  origin.driver = required(object, "driver").to_text();
-  origin.compiler = required(object, "compiler").to_text();
-  origin.ropejit = required(object, "ropejit").to_text();
-  return origin;
+TuningProvenance read_provenance(const JsonValue& object) {
+  const auto text = [&](std::string_view key) { return required(object, key).to_text(); };
+  return {text("device"),  text("driver"), text("compiler"),
+          text("ropejit"), text("date"),   text("command")};
 }
 
 LaunchConfig read_config(const JsonValue& object) {
   LaunchConfig config;
   config.block_threads = required(object, "block_threads").to_int();
   config.access_bytes = required(object, "access_bytes").to_int();
-  const JsonValue pairing = required(object, "pairing");
-  config.pairing = parse_pairing(pairing.to_text(), field_of(pairing));
+  config.pairing = to_enum(required(object, "pairing"), parse_pairing);
   config.heads_per_thread = required(object, "heads_per_thread").to_int();
+  config.streaming_stores = required(object, "streaming_stores").to_bool();
   try {
     validate(config);
   } catch (const Error& error) {
-    throw Error(error.code(), fmt::format("{}: {}", field_of(object), error.what()));
+    throw Error(error.code(), prefix(object) + error.what());
   }
   return config;
 }
@@ -139,8 +123,7 @@ std::vector<TimedRound> read_rounds(const JsonValue& object) {
 Candidate read_candidate(const JsonValue& object) {
   Candidate candidate;
   candidate.config = read_config(object);
-  const JsonValue verdict = required(object, "verdict");
-  candidate.vetting.verdict = parse_verdict(verdict.to_text(), field_of(verdict));
+  candidate.vetting.verdict = to_enum(required(object, "verdict"), parse_verdict);
   if (const auto message = object.find("message")) candidate.vetting.message = message->to_text();
   candidate.vetting.compile_ms = required(object, "compile_ms").to_double();
   candidate.vetting.verify_ms = required(object, "verify_ms").to_double();
@@ -182,9 +165,11 @@ const CellRecord* Recording::find(const RopeSpec& spec, std::int64_t tokens) con
 }
 
 std::string to_json(const Recording& recording) {
-  std::string text =
-      fmt::format("{{\"format\": \"{}\", \"version\": {},\n \"origin\": {},\n \"cells\": [",
-                  kFormat, kFormatVersion, printed(json_of(recording.origin)));
+  std::string text = fmt::format(
+      "{{\"format\": \"{}\", \"version\": {},\n \"device_class\": \"{}\",\n "
+      "\"provenance\": {},\n \"cells\": [",
+      kFormat, kFormatVersion, describe(recording.device_class),
+      printed(json_of(recording.provenance)));
   for (std::size_t i = 0; i < recording.cells.size(); ++i) {
     text += fmt::format("{}\n{}", i == 0 ? "" : ",", text_of(recording.cells[i]));
   }
@@ -198,7 +183,8 @@ Recording parse_recording(std::string_view json, const std::string& origin) {
   const JsonValue version = required(document, "version");
   if (version.to_int() != kFormatVersion) version.fail(fmt::format("must be {}", kFormatVersion));
   Recording recording;
-  recording.origin = read_origin(required(document, "origin"));
+  recording.device_class = to_enum(required(document, "device_class"), parse_device_class);
+  recording.provenance = read_provenance(required(document, "provenance"));
   for (const JsonValue& item : required(document, "cells").items()) {
     CellRecord cell = read_cell(item);
     if (recording.find(cell.spec, cell.tokens) != nullptr) {

@@ -8,6 +8,7 @@
 
 #include "ropejit/config.h"
 #include "ropejit/spec.h"
+#include "src/tuning_file.h"
 #include "tools/tune_measurer.h"
 
 namespace ropejit {
@@ -44,23 +45,11 @@ struct CellRecord {
   bool operator==(const CellRecord&) const = default;
 };
 
-/// The machine and the program that a recording is from.
-struct RecordOrigin {
-  std::string device;    ///< its name, such as `NVIDIA H200`
-  int architecture = 0;  ///< 90 for sm_90
-  int sm_count = 0;
-  int l2_bytes = 0;
-  std::string driver;    ///< such as `CUDA 13.0`
-  std::string compiler;  ///< such as `NVRTC 13.0`
-  std::string ropejit;   ///< version and commit
-
-  bool operator==(const RecordOrigin&) const = default;
-};
-
 /// What a tuning measured, as a file: to run a search again without a GPU, to go on where one was
 /// interrupted, and to export.
 struct Recording {
-  RecordOrigin origin;
+  DeviceClass device_class;
+  TuningProvenance provenance;
   std::vector<CellRecord> cells;
 
   /// The cell of a spec and a token count; nullptr if there is none.

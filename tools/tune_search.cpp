@@ -20,9 +20,9 @@ using Indices = std::vector<std::size_t>;  // of candidates
 // Parts of the budget, summed up.
 constexpr double kExplored = 0.5;
 constexpr double kHalved = 0.7;
-constexpr std::size_t kMostExplored = 80;   ///< candidates: more find little that is better
+constexpr std::size_t kMostExplored = 120;  ///< candidates: more find little that is better
 constexpr std::size_t kRestartKernels = 4;  ///< tried at once
-constexpr std::size_t kMostHalved = 32;     ///< candidates that the halving begins with
+constexpr std::size_t kMostHalved = 48;     ///< candidates that the halving begins with
 constexpr int kRoundsPerHalving = 2;
 constexpr std::size_t kFinalists = 10;
 constexpr std::size_t kLeastFinalRounds = 3;
@@ -133,6 +133,7 @@ class Search {
 
   /// Times configs once. Returns the index of the fastest of them; nothing if none could be timed.
   std::optional<std::size_t> try_once(std::vector<LaunchConfig> configs) {
+    if (stop_) return std::nullopt;
     configs.resize(std::min(configs.size(), left_until(kExplored)));
     const Indices added = add(configs);
     explored_ += added.size();

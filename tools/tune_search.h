@@ -13,7 +13,7 @@ namespace ropejit {
 
 struct SearchOptions {
   /// How much may be measured in a cell: a config in a round is one measurement.
-  int measurements = 400;
+  int measurements = 1000;
   /// And how long that may take, all that belongs to it included; 0: any time.
   double seconds = 0;
   /// Of what is left to chance. The same seed and the same times give the same choice.

@@ -13,6 +13,8 @@ namespace ropejit {
 namespace {
 
 constexpr SimplicityCriterion kCriteria[] = {
+    {"streaming_stores",
+     [](const LaunchConfig& config) { return config.streaming_stores ? 1 : 0; }},
     {"pairing", [](const LaunchConfig& config) { return static_cast<int>(config.pairing); }},
     {"heads_per_thread", [](const LaunchConfig& config) { return config.heads_per_thread; }},
     {"access_bytes", [](const LaunchConfig& config) { return -config.access_bytes; }},

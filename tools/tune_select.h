@@ -21,8 +21,8 @@ struct SimplicityCriterion {
   std::string_view name;
   int (*value)(const LaunchConfig& config);  ///< the lower, the simpler
 };
-/// In order of weight: pairing, heads per thread, width of an access, distance from 128 threads,
-/// threads.
+/// In order of weight: kind of stores, pairing, heads per thread, width of an access, distance from
+/// 128 threads, threads.
 std::span<const SimplicityCriterion> simplicity_criteria();
 /// Whether `a` comes before `b` in the order of the criteria.
 bool simpler(const LaunchConfig& a, const LaunchConfig& b) noexcept;
