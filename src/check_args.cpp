@@ -70,8 +70,8 @@ void check_pair(const NamedTensor& in, const NamedTensor& out, std::size_t eleme
 }
 
 /// The bytes from a tensor's first row in memory to the end of its last, and whether its strides
-/// nest in the usual order, so that no two rows meet. Enough for nearly every call; for the others
-/// there is overlap.h.
+/// are known to nest in the usual order, so that no two rows meet. Enough for nearly every call;
+/// for the others there is overlap.h.
 struct Span {
   std::int64_t first = 0;
   std::int64_t end = 0;
@@ -96,7 +96,17 @@ std::int64_t sequences_of(const RopeSpec& spec, const RopeArgs& args) {
   return spec.positions == PositionMode::ragged ? 1 : args.batch;
 }
 
-Span span_of(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& named) {
+/// Whether no product of these strides and counts can overflow or leave the address space, and none
+/// is negative: so it is with nearly every call.
+bool is_modest(const RopeArgs& args, const Tensor& tensor, std::int64_t sequences) {
+  const auto strides =
+      static_cast<std::uint64_t>(tensor.stride_batch | tensor.stride_seq | tensor.stride_head);
+  const auto counts = static_cast<std::uint64_t>(sequences | args.seq);
+  return strides >> 28 == 0 && counts >> 26 == 0;
+}
+
+/// As span_of, of a tensor whose strides may be anything.
+Span span_of_any(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& named) {
   const Tensor& tensor = named.tensor;
   const std::int64_t sequences = sequences_of(spec, args);
   const std::int64_t batch = reach(named.name, ".stride_batch", tensor.stride_batch, sequences);
@@ -106,13 +116,23 @@ Span span_of(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& name
   const auto base = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(tensor.data));
   const auto below = [](std::int64_t n) { return std::min<std::int64_t>(n, 0); };
   const auto above = [](std::int64_t n) { return std::max<std::int64_t>(n, 0); };
-  const std::int64_t row_end = head + spec.head_dim;
   return {base + element * (below(batch) + below(seq) + below(head)),
-          base + element * (above(batch) + above(seq) + above(head) + spec.head_dim),
-          element * row_end, element * seq,
-          (named.heads == 1 || tensor.stride_head >= spec.head_dim) &&
-              (args.seq == 1 || tensor.stride_seq >= row_end) &&
-              (sequences == 1 || tensor.stride_batch >= seq + row_end)};
+          base + element * (above(batch) + above(seq) + above(head) + spec.head_dim), 0, 0, false};
+}
+
+Span span_of(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& named) {
+  const Tensor& tensor = named.tensor;
+  const std::int64_t sequences = sequences_of(spec, args);
+  if (!is_modest(args, tensor, sequences)) return span_of_any(spec, args, named);
+  const std::int64_t seq = tensor.stride_seq * (args.seq - 1);
+  const std::int64_t token = tensor.stride_head * (named.heads - 1) + spec.head_dim;
+  const std::int64_t all = tensor.stride_batch * (sequences - 1) + seq + token;
+  const auto element = static_cast<std::int64_t>(size_of(spec.dtype));
+  const auto base = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(tensor.data));
+  const bool nests = (named.heads == 1 || tensor.stride_head >= spec.head_dim) &&
+                     (args.seq == 1 || tensor.stride_seq >= token) &&
+                     (sequences == 1 || tensor.stride_batch >= seq + token);
+  return {base, base + element * all, element * token, element * seq, nests};
 }
 
 Region region_of(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& named) {

@@ -25,7 +25,11 @@ struct Driver::Api {
   /// Calls, and throws Error(driver) unless CUDA says success. `kernel` is named in the message.
   template <typename Function, typename... Args>
   void call_for(std::string_view kernel, const EntryPoint<Function>& entry, Args... args) const {
-    const CUresult result = entry.function(args...);
+    check(kernel, entry, entry.function(args...));
+  }
+  /// Throws Error(driver) unless a call of `entry` that gave `result` was a success.
+  template <typename Function>
+  void check(std::string_view kernel, const EntryPoint<Function>& entry, CUresult result) const {
     if (result == CUDA_SUCCESS) return;
     throw Error(ErrorCode::driver, describe(entry.name, result, kernel));
   }
@@ -111,6 +115,8 @@ class CurrentContext {
     CUcontext popped = nullptr;
     if (pushed_) api_.ctx_pop_current.function(&popped);
   }
+  /// Whether it was not current before.
+  bool pushed() const noexcept { return pushed_; }
   CurrentContext(const CurrentContext&) = delete;
   CurrentContext& operator=(const CurrentContext&) = delete;
 

@@ -177,7 +177,6 @@ Kernel::~Kernel() {
 void Kernel::launch(const void* params, unsigned grid, unsigned block, CUstream_st* stream,
                     bool dependent) const {
   const Driver::Api& api = device_->driver_->api();
-  const CurrentContext current(api, device_->context_);
   CUlaunchConfig config{};
   config.gridDimX = grid;
   config.gridDimY = config.gridDimZ = 1;
@@ -192,6 +191,16 @@ void Kernel::launch(const void* params, unsigned grid, unsigned block, CUstream_
     config.numAttrs = 1;
   }
   void* arguments[] = {const_cast<void*>(params)};  // CUDA reads it, though its type says else
+  // The device's context is nearly always current, and asking first costs as much as our own work.
+  const CUresult result = api.launch_kernel_ex.function(&config, static_cast<CUfunction>(function_),
+                                                        arguments, nullptr);
+  if (result == CUDA_SUCCESS) return;
+  const bool may_be_context = result == CUDA_ERROR_INVALID_CONTEXT ||
+                              result == CUDA_ERROR_CONTEXT_IS_DESTROYED ||
+                              result == CUDA_ERROR_INVALID_HANDLE;
+  if (!may_be_context) api.check(name_, api.launch_kernel_ex, result);
+  const CurrentContext current(api, device_->context_);
+  if (!current.pushed()) api.check(name_, api.launch_kernel_ex, result);
   api.call_for(name_, api.launch_kernel_ex, &config, static_cast<CUfunction>(function_), arguments,
                nullptr);
 }

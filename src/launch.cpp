@@ -14,34 +14,31 @@ namespace {
 
 constexpr std::uint64_t kMostBlocks = 0x7fffffff;
 
-/// A tensor of the launch, and how many blocks work on it.
-struct PlannedTensor {
-  kernel::RopeTensor tensor{};
-  unsigned blocks = 0;
-};
-
-PlannedTensor plan_tensor(const Tensor& in, const Tensor& out, std::int64_t tokens, unsigned groups,
-                          const LaunchShape& shape) {
-  PlannedTensor planned;
-  if (in.data == nullptr) return planned;
+/// Fills a tensor of the launch. How many blocks work on it.
+std::uint64_t plan_tensor(kernel::RopeTensor& tensor, const Tensor& in, const Tensor& out,
+                          std::int64_t tokens, unsigned groups, const LaunchShape& shape) {
+  if (in.data == nullptr) return 0;
+  tensor.in = in.data;
+  tensor.out = out.data;
+  tensor.in_seq = in.stride_seq;
+  tensor.in_head = in.stride_head;
+  tensor.out_seq = out.stride_seq;
+  tensor.out_head = out.stride_head;
+  tensor.in_batch = in.stride_batch;
+  tensor.out_batch = out.stride_batch;
   const unsigned slots = in.data == out.data ? shape.slots_in_place : shape.slots;
-  planned.tensor = {in.data,
-                    out.data,
-                    in.stride_seq,
-                    in.stride_head,
-                    out.stride_seq,
-                    out.stride_head,
-                    static_cast<unsigned long long>(tokens) * groups * slots,
-                    in.stride_batch,
-                    out.stride_batch};
-  const std::uint64_t blocks = (planned.tensor.slots + shape.block_slots - 1) / shape.block_slots;
+  tensor.slots = static_cast<unsigned long long>(tokens) * (groups * slots);
+  const std::uint64_t rounded = tensor.slots + shape.block_slots - 1;
+  // Divisions of 32 bits take half as long.
+  const std::uint64_t blocks = rounded >> 32 == 0
+                                   ? static_cast<std::uint32_t>(rounded) / shape.block_slots
+                                   : rounded / shape.block_slots;
   if (blocks > kMostBlocks) {
     throw Error(
         ErrorCode::unsupported,
         fmt::format("{} tokens need {} blocks; a grid has at most 2^31 - 1", tokens, blocks));
   }
-  planned.blocks = static_cast<unsigned>(blocks);
-  return planned;
+  return blocks;
 }
 
 /// The farthest element of a tensor from its first, at least. check_args holds every product within
@@ -58,10 +55,11 @@ bool is_narrow(const RopeSpec& spec, const RopeArgs& args, const kernel::RopePar
   constexpr std::int64_t kNarrow = std::int64_t{1} << 31;
   if ((params.q.slots | params.k.slots) >= static_cast<std::uint64_t>(kNarrow)) return false;
   const std::int64_t most = kNarrow - spec.head_dim;
-  return reach(args, args.q, sequences, spec.q_heads) < most &&
-         reach(args, args.q_out, sequences, spec.q_heads) < most &&
-         reach(args, args.k, sequences, spec.kv_heads) < most &&
-         reach(args, args.k_out, sequences, spec.kv_heads) < most;
+  const auto fits = [&](const Tensor& in, const Tensor& out, std::int64_t heads) {
+    return reach(args, in, sequences, heads) < most &&
+           (in.data == out.data || reach(args, out, sequences, heads) < most);
+  };
+  return fits(args.q, args.q_out, spec.q_heads) && fits(args.k, args.k_out, spec.kv_heads);
 }
 
 bool table_is_aligned(const CosSinTable& table) {
@@ -87,10 +85,12 @@ std::uintptr_t alignment_bits(const RopeSpec& spec, const RopeArgs& args, const 
 }  // namespace
 
 bool aligned_to(const RopeSpec& spec, const RopeArgs& args, int alignment) noexcept {
-  const std::uintptr_t bits = alignment_bits(spec, args, args.q, spec.q_heads) |
-                              alignment_bits(spec, args, args.q_out, spec.q_heads) |
-                              alignment_bits(spec, args, args.k, spec.kv_heads) |
-                              alignment_bits(spec, args, args.k_out, spec.kv_heads);
+  const auto bits_of = [&](const Tensor& in, const Tensor& out, std::int64_t heads) {
+    const std::uintptr_t bits = alignment_bits(spec, args, in, heads);
+    return in == out ? bits : bits | alignment_bits(spec, args, out, heads);
+  };
+  const std::uintptr_t bits =
+      bits_of(args.q, args.q_out, spec.q_heads) | bits_of(args.k, args.k_out, spec.kv_heads);
   return bits % static_cast<std::uintptr_t>(alignment) == 0;
 }
 
@@ -121,20 +121,19 @@ Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArg
   static_assert(sizeof(std::uint64_t) == sizeof(unsigned long long));
   const std::int64_t sequences = spec.positions == PositionMode::ragged ? 1 : args.batch;
   const std::int64_t tokens = sequences * args.seq;
-  const PlannedTensor q = plan_tensor(args.q, args.q_out, tokens, shape.q_groups, shape);
-  const PlannedTensor k = plan_tensor(args.k, args.k_out, tokens, shape.kv_groups, shape);
-  const std::uint64_t blocks = std::uint64_t{q.blocks} + k.blocks;
+  Launch launch{};
+  kernel::RopeParams& params = launch.params;
+  const std::uint64_t q_blocks =
+      plan_tensor(params.q, args.q, args.q_out, tokens, shape.q_groups, shape);
+  const std::uint64_t blocks =
+      q_blocks + plan_tensor(params.k, args.k, args.k_out, tokens, shape.kv_groups, shape);
   if (blocks > kMostBlocks) {
     throw Error(ErrorCode::unsupported,
                 fmt::format("{} blocks; a grid has at most 2^31 - 1", blocks));
   }
-  Launch launch{};
   launch.grid = static_cast<unsigned>(blocks);
   launch.block = shape.block_threads;
-  kernel::RopeParams& params = launch.params;
-  params.q_blocks = q.blocks;
-  params.q = q.tensor;
-  params.k = k.tensor;
+  params.q_blocks = static_cast<unsigned>(q_blocks);
   params.turns = reinterpret_cast<const unsigned long long*>(turns);
   params.offset = args.offset;
   params.batch = static_cast<unsigned long long>(args.batch);
@@ -142,11 +141,13 @@ Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArg
   params.attention_factor = attention_factor;
   params.dependent_launch = args.dependent_launch ? 1 : 0;
   params.early_positions = args.early_positions ? 1 : 0;
-  params.cos = args.table.cos;
-  params.sin = args.table.sin;
-  params.table_rows = args.table.rows;
-  params.table_stride = args.table.row_stride;
-  params.table_aligned = table_is_aligned(args.table) ? 1 : 0;
+  if (spec.angles == AngleSource::table) {
+    params.cos = args.table.cos;
+    params.sin = args.table.sin;
+    params.table_rows = args.table.rows;
+    params.table_stride = args.table.row_stride;
+    params.table_aligned = table_is_aligned(args.table) ? 1 : 0;
+  }
   params.positions = args.positions;
   params.cu_seqlens = args.cu_seqlens;
   params.position_stride = args.position_stride_batch.value_or(args.seq);

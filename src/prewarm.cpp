@@ -9,21 +9,9 @@
 
 #include "ropejit/error.h"
 #include "src/for_each_index.h"
-#include "src/kernel_plan.h"
 
 namespace ropejit {
 namespace {
-
-/// The configs that rope() may take for a spec on devices of an architecture: on those of no tuned
-/// file, and on those of each class in one.
-std::vector<BucketConfigs> all_configs(const TuningTable& table, const RopeSpec& spec,
-                                       const std::string& arch) {
-  std::vector<BucketConfigs> all = {heuristic_configs(spec)};
-  for (const DeviceClass& device_class : table.device_classes()) {
-    if (device_class.arch() == arch) all.push_back(table.configs(spec, device_class));
-  }
-  return all;
-}
 
 /// Every distinct kernel, in the order of first mention.
 std::vector<PreparedBuild> jobs_for(const TuningTable& table, std::span<const RopeSpec> specs,
@@ -32,11 +20,9 @@ std::vector<PreparedBuild> jobs_for(const TuningTable& table, std::span<const Ro
   std::set<Key> seen;
   for (const std::string& arch : archs) {
     for (const RopeSpec& spec : specs) {
-      for (const BucketConfigs& configs : all_configs(table, spec, arch)) {
-        for (const KernelPlan::Kernel& kernel : plan_kernels(spec, configs).kernels) {
-          PreparedBuild prepared({kernel.spec, kernel.config, arch});
-          if (seen.insert(prepared.key).second) jobs.push_back(std::move(prepared));
-        }
+      for (const KernelPlan::Kernel& kernel : table.all_kernels(spec, arch)) {
+        PreparedBuild prepared({kernel.spec, kernel.config, arch});
+        if (seen.insert(prepared.key).second) jobs.push_back(std::move(prepared));
       }
     }
   }

@@ -58,6 +58,12 @@ std::string user_tuned_file() {
   return folder.empty() ? folder : folder + "/tuned.json";
 }
 
+BucketConfigs same_config(const LaunchConfig& config) {
+  BucketConfigs configs;
+  configs.fill(config);
+  return configs;
+}
+
 }  // namespace
 
 RuntimeOptions RuntimeOptions::from_environment() {
@@ -199,13 +205,9 @@ Rope Runtime::rope(const RopeSpec& spec, const Frequencies& frequencies, int dev
     }
   }
   if (opened != nullptr) {
-    BucketConfigs configs;
-    if (config) {
-      configs.fill(*config);
-    } else {
-      configs = state_->table().configs(spec, device_class(opened->info()));
-    }
-    return state_->rope_on_gpu(spec, frequencies, opened, plan_kernels(spec, configs));
+    const KernelPlan plan = config ? plan_kernels(spec, same_config(*config))
+                                   : state_->table().plan(spec, device_class(opened->info()));
+    return state_->rope_on_gpu(spec, frequencies, opened, plan);
   }
   auto state = std::make_shared<Rope::State>();
   state->spec = spec;

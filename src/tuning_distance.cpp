@@ -5,9 +5,7 @@
 namespace ropejit {
 namespace {
 
-double doublings(int a, int b) {
-  return a == b ? 0 : std::abs(std::log2(static_cast<double>(a) / static_cast<double>(b)));
-}
+double doublings(int a, int b) { return a == b ? 0 : std::abs(std::log2(a) - std::log2(b)); }
 
 }  // namespace
 

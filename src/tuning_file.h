@@ -93,7 +93,8 @@ void save_tuning_file(const std::string& path, const TuningFile& file);
 
 /// All that is in either file. Of two entries with the same device class, spec class and tokens the
 /// better measured one stays: the one with the narrower interval (in proportion to the time), then
-/// with more samples, then the newer, then a's. Runs that have no entry left are dropped.
+/// with more samples, then the newer, then a's. Runs that have no entry left are dropped; their
+/// aliases go to another run of the class.
 TuningFile merge(const TuningFile& a, const TuningFile& b);
 
 }  // namespace ropejit

@@ -81,7 +81,7 @@ SpecClass read_spec_class(const JsonValue& object) {
   const auto field = [&](std::string_view key) { return require(object, key, "a spec"); };
   RopeSpec spec;
   spec.head_dim = field("head_dim").to_int();
-  spec.rotary_dim = field("rotary_dim").to_int();
+  spec.rotary_dim = at_least(2, field("rotary_dim"));  // 0, in a spec, would mean all of a head
   spec.dtype = to_enum(field("dtype"), parse_dtype);
   spec.layout = to_enum(field("layout"), parse_layout);
   spec.q_heads = field("q_heads").to_int();
@@ -148,7 +148,10 @@ class Reader {
     const auto field = [&](std::string_view key) { return require(object, key, "a run"); };
     TuningRun run;
     run.device_class = read_device_class(field("device_class"));
-    for (const JsonValue& alias : field("aliases").items()) run.aliases.push_back(alias.to_text());
+    for (const JsonValue& alias : field("aliases").items()) {
+      run.aliases.push_back(alias.to_text());
+      if (run.aliases.back().empty()) alias.fail("must not be empty");
+    }
     run.provenance = read_provenance(field("provenance"));
     for (const JsonValue& group : field("specs").items()) read_group(group, run);
     return run;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "ropejit/error.h"
+#include "src/driver.h"
 #include "src/source.h"
 #include "src/token_bucket.h"
 
@@ -31,7 +32,7 @@ std::optional<TuningFile> load_if_there(const std::string& path, const RuntimeOp
   try {
     // A pipe, say, would be waited for.
     if (fs::exists(status) && !fs::is_regular_file(status)) {
-      throw Error(ErrorCode::io, path + ": is not a file");
+      throw Error(ErrorCode::io, path + ": is not a regular file");
     }
     return load_tuning_file(path);
   } catch (const Error& problem) {
@@ -89,6 +90,22 @@ BucketConfigs TuningTable::configs(const RopeSpec& spec, const DeviceClass& devi
         effective_config(kernel_spec, best->entry->chosen.config);
   }
   return configs;
+}
+
+KernelPlan TuningTable::plan(const RopeSpec& spec, const DeviceClass& device_class) const {
+  return plan_kernels(spec, configs(spec, device_class));
+}
+
+std::vector<KernelPlan::Kernel> TuningTable::all_kernels(const RopeSpec& spec,
+                                                         std::string_view arch) const {
+  std::vector<KernelPlan::Kernel> all = plan_kernels(spec, heuristic_configs(spec)).kernels;
+  for (const DeviceClass& known : device_classes()) {
+    if (known.arch() != arch) continue;
+    for (const KernelPlan::Kernel& kernel : plan(spec, known).kernels) {
+      if (std::find(all.begin(), all.end(), kernel) == all.end()) all.push_back(kernel);
+    }
+  }
+  return all;
 }
 
 ConfigChoice TuningTable::choose(const RopeSpec& spec, const DeviceClass& device_class,

@@ -10,7 +10,6 @@
 
 #include "ropejit/runtime.h"
 #include "ropejit/tuning.h"
-#include "src/driver.h"
 #include "src/kernel_plan.h"
 #include "src/tuning_file.h"
 #include "src/tuning_lookup.h"
@@ -18,6 +17,7 @@
 
 namespace ropejit {
 
+struct DeviceInfo;
 DeviceClass device_class(const DeviceInfo& info);
 
 /// A tuned file and where it is from.
@@ -50,6 +50,12 @@ class TuningTable {
                       std::int64_t tokens) const;
   /// The configs of choose(), for every bucket at once.
   BucketConfigs configs(const RopeSpec& spec, const DeviceClass& device_class) const;
+
+  /// What a Rope of `spec` consists of on a device of the class.
+  KernelPlan plan(const RopeSpec& spec, const DeviceClass& device_class) const;
+  /// The kernels of plan() for whatever device of an architecture (`sm_90`): one of no class in a
+  /// file first, then the classes of the files. Each once.
+  std::vector<KernelPlan::Kernel> all_kernels(const RopeSpec& spec, std::string_view arch) const;
 
   /// Those that have entries, each once.
   std::vector<DeviceClass> device_classes() const;

@@ -32,8 +32,8 @@ struct RopeParams {
   unsigned long long batch, seq;
   Divisor seq_divisor;  // of seq, where indices are narrow
   float attention_factor;
-  unsigned short dependent_launch;  // 1: the kernel behind may be released early
-  unsigned short early_positions;   // 1: positions may be read before the kernels ahead finish
+  unsigned dependent_launch;  // 1: the kernel behind may be released early
+  unsigned early_positions;   // 1: positions may be read before the kernels ahead finish
   RopeTensor q, k;
   const float* cos;  // AngleSource::table: row p of [table_rows, table_stride]
   const float* sin;

@@ -28,6 +28,8 @@ BenchmarkCell small_cell() {
   cell.workload.strides = Strides::padded;
   cell.config = {
       .block_threads = 96, .access_bytes = 8, .pairing = Pairing::exchange, .heads_per_thread = 2};
+  cell.config.streaming_stores = true;
+  cell.match = Match::near_spec;
   cell.bytes = 1234;
   cell.gpu = {1.25, 1.2, 1.3000000001, 7};
   cell.copy = {1.1, 1.0, 1.2, 7};
@@ -68,10 +70,10 @@ TEST_CASE("the report has the members that docs/performance.md names, and no oth
   CHECK(keys(json["device"]) == std::set<std::string>{"name", "capability", "multiprocessors",
                                                       "l2_bytes", "memory_bytes", "clock_khz",
                                                       "memory_clock_khz", "cuda", "nvrtc"});
-  CHECK(keys(json["cells"][0]) == std::set<std::string>{"spec", "tokens", "in_place", "layout",
-                                                        "group", "bytes", "gpu_us", "gpu_us_low",
-                                                        "gpu_us_high", "copy_us", "copy_kind",
-                                                        "twin_us", "chain_us", "rounds", "config"});
+  CHECK(keys(json["cells"][0]) ==
+        std::set<std::string>{"spec", "tokens", "in_place", "layout", "group", "bytes", "gpu_us",
+                              "gpu_us_low", "gpu_us_high", "copy_us", "copy_kind", "twin_us",
+                              "chain_us", "rounds", "config", "match"});
   CHECK(keys(json["host"][0]) == std::set<std::string>{"spec", "apply_ns", "raw_ns", "overhead_ns",
                                                        "overhead_ns_low", "overhead_ns_high",
                                                        "launches"});
@@ -119,7 +121,9 @@ TEST_CASE("values are what was measured") {
   CHECK(cell["config"] == Json{{"block_threads", 96},
                                {"access_bytes", 8},
                                {"pairing", "exchange"},
-                               {"heads_per_thread", 2}});
+                               {"heads_per_thread", 2},
+                               {"streaming_stores", true}});
+  CHECK(cell["match"] == "near_spec");
   CHECK(json["cells"][1]["chain_us"] == 0.7);
   CHECK(json["cells"][1]["group"] == "decode");
 

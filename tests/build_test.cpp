@@ -36,6 +36,26 @@ TEST_CASE("making a Builder touches neither the folder nor NVRTC") {
   CHECK(!f.builder.compiler_opened());
 }
 
+TEST_CASE("a request is described by its spec and by what its config decides about the kernel") {
+  BuildRequest request{small_spec(), {256, 16, Pairing::exchange, 2, true}, "sm_90", Body::copy};
+  request.kernel_spec.alignment = 8;
+  CHECK(describe(request) ==
+        "d64 r64 bfloat16 sequential q2 kv1 offset exact forward a8, 8 bytes, exchange, 2 heads, "
+        "streaming, copy");
+  const std::string text = describe(request);
+  request.config.block_threads = 64;
+  CHECK(describe(request) == text);
+}
+
+TEST_CASE("a request that was prepared is built under the key of the request") {
+  BuilderFixture f;
+  put_entries(f.folder, small_spec(), loadable());
+  const PreparedBuild prepared(f.request);
+  CHECK(prepared.key == f.key);
+  CHECK(prepared.source == render(f.request.kernel_spec, f.request.config).text);
+  CHECK(f.builder.build(prepared, Reuse::any_version).cubin == loadable());
+}
+
 TEST_CASE("the first build compiles and publishes, the second takes the entry" *
           doctest::skip(no_nvrtc())) {
   BuilderFixture f;
@@ -48,7 +68,7 @@ TEST_CASE("the first build compiles and publishes, the second takes the entry" *
   CHECK(entry.entry->cubin == first.cubin);
   CHECK(entry.entry->arch == "sm_90");
   CHECK(entry.entry->compiler == f.builder.compiler().version());
-  CHECK(entry.entry->kernel == describe(f.request.kernel_spec) + " threads 128");
+  CHECK(entry.entry->kernel == describe(f.request));
 
   const BuiltCubin second = f.builder.build(f.request, Reuse::any_version);
   CHECK(!second.compiled);
@@ -123,9 +143,9 @@ TEST_CASE("with compiling switched off, a missing entry is named with key, folde
   BuilderFixture f;
   Builder builder({f.folder.string(), false, "", {}}, f.counters);
   const std::string error = refusal([&] { builder.build(f.request, Reuse::any_version); });
-  CHECK(error == "not_cached: kernel " + describe(f.request.kernel_spec) +
-                     " for sm_90 is not in the cache (" + f.folder.string() + ", key " +
-                     f.key.hex() + ") and compiling is switched off; `ropejit prewarm` builds it");
+  CHECK(error == "not_cached: kernel " + describe(f.request) + " for sm_90 is not in the cache (" +
+                     f.folder.string() + ", key " + f.key.hex() +
+                     ") and compiling is switched off; `ropejit prewarm` builds it");
   Builder without_folder({"", false, "", {}}, f.counters);
   CHECK(contains(refusal([&] { without_folder.build(f.request, Reuse::any_version); }),
                  "(no folder, key " + f.key.hex() + ")"));

@@ -96,10 +96,11 @@ CommandLine::CommandLine() {
     if (equals != std::string::npos) environment_[text.substr(0, equals)] = text.substr(equals + 1);
   }
   for (const char* variable : {"ROPEJIT_NO_COMPILE", "ROPEJIT_CPU_FALLBACK", "XDG_CACHE_HOME",
-                               "STUB_CUDA_FAIL", "CUDA_VISIBLE_DEVICES"}) {
+                               "STUB_CUDA_FAIL", "CUDA_VISIBLE_DEVICES", "ROPEJIT_TUNED"}) {
     set(variable, std::nullopt);
   }
   set("ROPEJIT_CACHE_DIR", cache_folder());
+  set("XDG_CONFIG_HOME", (folder / "config").string());
   set("ROPEJIT_CUDA", (folder / "no-libcuda.so").string());
 }
 

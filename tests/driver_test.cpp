@@ -111,7 +111,7 @@ TEST_CASE("a device says what it is") {
   CHECK(info.name == "Stub GPU");
   CHECK(info.arch() == "sm_121");
   CHECK(info.sm_count == 132);
-  CHECK(info.l2_bytes == 52428800);
+  CHECK(info.l2_bytes == 52432896);
   CHECK(info.memory_bytes == 85899345920);
   CHECK(info.clock_khz == 1980000);
   CHECK(info.memory_clock_khz == 0);  // an attribute that this driver does not know

@@ -1,10 +1,13 @@
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "ropejit/model.h"
+#include "src/tuning_table.h"
 #include "tests/command_line.h"
 
 namespace ropejit {
@@ -18,6 +21,18 @@ std::vector<std::string> prewarm(const CommandLine& cli, const std::vector<std::
   return arguments;
 }
 
+/// How many kernels a spec has on an architecture, without tuned files of the machine's.
+std::size_t kernels_of(const RopeSpec& spec, const std::string& arch = "sm_90") {
+  return TuningTable({}, shipped_tuning()).all_kernels(spec, arch).size();
+}
+std::size_t kernels_of(const std::string& json, const std::string& arch = "sm_90") {
+  return kernels_of(parse_specs(json, "a test").front().spec, arch);
+}
+
+std::string summary(std::size_t compiled, std::size_t cached, std::size_t failed) {
+  return fmt::format("compiled {}, cached {}, failed {}", compiled, cached, failed);
+}
+
 std::vector<fs::path> entries_in(const std::string& folder) {
   std::vector<fs::path> entries;
   for (const auto& item : fs::directory_iterator(folder)) entries.push_back(item.path());
@@ -28,26 +43,29 @@ std::vector<fs::path> entries_in(const std::string& folder) {
 
 TEST_CASE("pre-warming twice compiles once, for every architecture that is named") {
   const CommandLine cli;
+  const std::size_t all = kernels_of(kSmallSpec, "sm_80") + kernels_of(kSmallSpec, "sm_90");
   const CommandResult first = cli.run(prewarm(cli, {"--arch", "sm_80,sm_90"}));
   CHECK(first.exit_code == 0);
   CHECK(first.err.empty());
-  CHECK(last_line(first.out) == "compiled 4, cached 0, failed 0");
-  CHECK(entries_in(cli.cache_folder()).size() == 4);
+  CHECK(last_line(first.out) == summary(all, 0, 0));
+  CHECK(entries_in(cli.cache_folder()).size() == all);
   const CommandResult second = cli.run(prewarm(cli, {"--arch", "sm_80", "--arch", "sm_90"}));
   CHECK(second.exit_code == 0);
-  CHECK(last_line(second.out) == "compiled 0, cached 4, failed 0");
+  CHECK(last_line(second.out) == summary(0, all, 0));
 }
 
 TEST_CASE("without a terminal there is a line per kernel and no control character") {
   const CommandLine cli;
   const CommandResult result = cli.run(prewarm(cli, {"--arch", "sm_90", "-j", "1"}));
   const std::vector<std::string> lines = lines_of(result.out);
-  REQUIRE(lines.size() == 4);
-  CHECK(lines[0].starts_with(
-      "[1/2] compiled  sm_90   d16 r16 bfloat16 sequential q2 kv1 offset exact forward a16  "));
-  CHECK(lines[1].starts_with(
-      "[2/2] compiled  sm_90   d16 r16 bfloat16 sequential q2 kv1 offset exact forward a2  "));
-  CHECK(lines[2].starts_with("kernels for sm_90 in " + cli.cache_folder() + ": 2, in "));
+  const std::size_t all = kernels_of(kSmallSpec);
+  REQUIRE(lines.size() == all + 2);
+  CHECK(lines[0].starts_with(fmt::format(
+      "[1/{}] compiled  sm_90   d16 r16 bfloat16 sequential q2 kv1 offset exact forward a16, ",
+      all)));
+  CHECK(lines[all - 1].starts_with(fmt::format("[{0}/{0}] compiled  sm_90   d16 r16 ", all)));
+  CHECK(lines[all].starts_with(
+      fmt::format("kernels for sm_90 in {}: {}, in ", cli.cache_folder(), all)));
   CHECK_FALSE(contains(result.out, "\r"));
 }
 
@@ -58,9 +76,12 @@ TEST_CASE("on a terminal one line is redrawn and goes at the end") {
   const CommandResult result = cli.run(prewarm(cli, {"--arch", "sm_90"}));
   CHECK(result.exit_code == 0);
   CHECK(lines_of(result.out).size() == 2);
-  CHECK(last_line(result.out) == "compiled 2, cached 0, failed 0");
-  CHECK(result.err.starts_with("\r\033[K[===============               ] 1/2  sm_90  d16"));
-  CHECK(contains(result.err, "\r\033[K[==============================] 2/2  sm_90  d16"));
+  const std::size_t all = kernels_of(kSmallSpec);
+  CHECK(last_line(result.out) == summary(all, 0, 0));
+  CHECK(result.err.starts_with(
+      fmt::format("\r\033[K[{:<30}] 1/{}  sm_90  d16", std::string(30 / all, '='), all)));
+  CHECK(contains(result.err,
+                 fmt::format("\r\033[K[==============================] {0}/{0}  sm_90  d16", all)));
   CHECK(result.err.ends_with("\r\033[K"));
   CHECK_FALSE(contains(result.err, "\n"));
 }
@@ -87,7 +108,7 @@ TEST_CASE("a terminal that cannot redraw gets plain lines") {
   cli.set("TERM", "dumb");
   const CommandResult result = cli.run(prewarm(cli, {"--arch", "sm_90"}));
   CHECK(result.err.empty());
-  CHECK(lines_of(result.out).size() == 4);
+  CHECK(lines_of(result.out).size() == kernels_of(kSmallSpec) + 2);
 }
 
 TEST_CASE("models and specs may be mixed, and what they share is built once") {
@@ -98,7 +119,9 @@ TEST_CASE("models and specs may be mixed, and what they share is built once") {
       prewarm(cli, {"--model", model_path("llama-3-8b"), "--model", model_path("mistral-7b-v0.3"),
                     "--variants", variants, "--arch", "sm_90"}));
   CHECK(result.exit_code == 0);
-  CHECK(last_line(result.out) == "compiled 4, cached 0, failed 0");
+  const RopeSpec base = load_model(model_path("llama-3-8b")).spec;
+  const std::size_t shared = kernels_of(expand_variants(base, variants).front());
+  CHECK(last_line(result.out) == summary(shared + kernels_of(kSmallSpec), 0, 0));
 }
 
 TEST_CASE("the architecture defaults to that of device 0") {
@@ -107,7 +130,7 @@ TEST_CASE("the architecture defaults to that of device 0") {
   const CommandResult result = cli.run(prewarm(cli, {}));
   CHECK(result.exit_code == 0);
   CHECK(contains(result.out, "kernels for sm_90 in "));
-  CHECK(last_line(result.out) == "compiled 2, cached 0, failed 0");
+  CHECK(last_line(result.out) == summary(kernels_of(kSmallSpec), 0, 0));
 }
 
 TEST_CASE("without a GPU the architecture has to be named") {
@@ -161,7 +184,7 @@ TEST_CASE("--cache-dir goes before the environment, and must not be empty") {
   const CommandLine cli;
   const std::string other = (cli.folder / "other").string();
   CHECK(cli.run(prewarm(cli, {"--arch", "sm_90", "--cache-dir", other})).exit_code == 0);
-  CHECK(entries_in(other).size() == 2);
+  CHECK(entries_in(other).size() == kernels_of(kSmallSpec));
   CHECK_FALSE(fs::exists(cli.cache_folder()));
   const CommandResult empty = cli.run(prewarm(cli, {"--arch", "sm_90", "--cache-dir", ""}));
   CHECK(empty.exit_code == 2);
@@ -203,7 +226,7 @@ TEST_CASE("a kernel that fails is told from the others, with its message") {
   fs::create_directories(blocked / "inhabited");
   const CommandResult result = cli.run(prewarm(cli, {"--arch", "sm_90"}));
   CHECK(result.exit_code == 1);
-  CHECK(last_line(result.out) == "compiled 0, cached 1, failed 1");
+  CHECK(last_line(result.out) == summary(0, kernels_of(kSmallSpec) - 1, 1));
   CHECK(contains(result.err, "ropejit: failed: d16 r16 bfloat16 sequential q2 kv1 offset exact "));
   CHECK(contains(result.err, "does not hold it"));
 }

@@ -1,9 +1,12 @@
 #include "src/prewarm.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <initializer_list>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -29,10 +32,16 @@ struct PrewarmFixture {
   Runtime runtime = make();
 };
 
-int count(const std::vector<PrewarmResult>& results, Status status) {
-  int matches = 0;
+std::size_t count(const std::vector<PrewarmResult>& results, Status status) {
+  std::size_t matches = 0;
   for (const PrewarmResult& result : results) matches += result.status == status ? 1 : 0;
   return matches;
+}
+
+std::size_t kernels_of(std::initializer_list<int> head_dims) {
+  std::size_t kernels = 0;
+  for (const int head_dim : head_dims) kernels += prewarm_requests(small_spec(head_dim)).size();
+  return kernels;
 }
 
 std::size_t files_in(const std::filesystem::path& folder) {
@@ -52,45 +61,48 @@ TEST_CASE("prewarm builds each distinct kernel once, by architecture and then by
   same.index_type = IndexType::int64;  // ignored by position mode offset
   const std::vector<RopeSpec> specs = {small_spec(64), small_spec(32), small_spec(64), same};
   const std::vector<std::string> archs = {"sm_90", "sm_80", "sm_90"};
-  std::vector<std::string> expected;
+  std::vector<BuildRequest> expected;
   for (const char* arch : {"sm_90", "sm_80"}) {
     for (const int head_dim : {64, 32}) {
-      for (const BuildRequest& request : requests_for(small_spec(head_dim), arch)) {
-        expected.push_back(Builder::key_of(request).hex());
+      for (const BuildRequest& request : prewarm_requests(small_spec(head_dim), arch)) {
+        expected.push_back(request);
       }
     }
   }
   const std::vector<PrewarmResult> results = f.runtime.prewarm(specs, archs, 2);
-  REQUIRE(results.size() == 8);
+  REQUIRE(results.size() == expected.size());
   for (std::size_t i = 0; i < results.size(); ++i) {
-    CHECK(results[i].key == expected[i]);
-    CHECK(results[i].arch == (i < 4 ? "sm_90" : "sm_80"));
-    CHECK(results[i].kernel == describe(kernel_specs(small_spec(i % 4 < 2 ? 64 : 32))[i % 2]));
+    CHECK(results[i].key == Builder::key_of(expected[i]).hex());
+    CHECK(results[i].arch == expected[i].arch);
+    CHECK(results[i].kernel == describe(expected[i]));
     CHECK(results[i].status == Status::compiled);
     CHECK(results[i].message.empty());
     CHECK(results[i].milliseconds > 0);
   }
-  CHECK(files_in(f.folder) == 8);
-  CHECK(text_of(f.runtime.stats()) == "misses 8, compiles 8, NVRTC");
+  CHECK(files_in(f.folder) == expected.size());
+  CHECK(text_of(f.runtime.stats()) ==
+        fmt::format("misses {0}, compiles {0}, NVRTC", expected.size()));
 
   Runtime second = f.make();
-  CHECK(count(second.prewarm(specs, archs, 2), Status::cached) == 8);
-  CHECK(text_of(second.stats()) == "disk_hits 8, NVRTC");
+  CHECK(count(second.prewarm(specs, archs, 2), Status::cached) == expected.size());
+  CHECK(text_of(second.stats()) == fmt::format("disk_hits {}, NVRTC", expected.size()));
 }
 
 TEST_CASE("progress counts from one to all, a result at a time" * doctest::skip(no_nvrtc())) {
   PrewarmFixture f;
   const std::vector<RopeSpec> specs = {small_spec(64), small_spec(32), small_spec(16)};
-  std::vector<std::size_t> done;
+  const std::size_t all = kernels_of({64, 32, 16});
+  std::vector<std::size_t> done, expected(all);
+  std::iota(expected.begin(), expected.end(), std::size_t{1});
   std::vector<std::string> keys;
   const auto results = f.runtime.prewarm(
       specs, kArch, 3, [&](std::size_t so_far, std::size_t total, const PrewarmResult& result) {
         done.push_back(so_far);
         keys.push_back(result.key);
-        CHECK(total == 6);
+        CHECK(total == all);
         CHECK(result.status == Status::compiled);
       });
-  CHECK(done == std::vector<std::size_t>{1, 2, 3, 4, 5, 6});
+  CHECK(done == expected);
   std::vector<std::string> reported;
   for (const PrewarmResult& result : results) reported.push_back(result.key);
   std::sort(keys.begin(), keys.end());
@@ -107,15 +119,15 @@ TEST_CASE("an exception of the progress callback ends prewarm and reaches the ca
     if (done == 1) throw std::runtime_error("stop");
   };
   CHECK_THROWS_WITH_AS(f.runtime.prewarm(specs, kArch, 2, stop), "stop", std::runtime_error);
-  CHECK(f.runtime.stats().compiles < 8);
+  CHECK(f.runtime.stats().compiles < kernels_of({64, 32, 16, 8}));
 }
 
 TEST_CASE("prewarm rebuilds what another compiler version built" * doctest::skip(no_nvrtc())) {
   PrewarmFixture f;
   const std::vector<RopeSpec> specs = {small_spec()};
   put_entries(f.folder, small_spec(), loadable(), "NVRTC 1.0");
-  CHECK(count(f.runtime.prewarm(specs, kArch), Status::compiled) == 2);
-  CHECK(count(f.runtime.prewarm(specs, kArch), Status::cached) == 2);
+  CHECK(count(f.runtime.prewarm(specs, kArch), Status::compiled) == kernels_of({64}));
+  CHECK(count(f.runtime.prewarm(specs, kArch), Status::cached) == kernels_of({64}));
 }
 
 TEST_CASE("one bad spec, one bad architecture or a bad thread count builds nothing" *
@@ -178,7 +190,7 @@ TEST_CASE("child: prewarm" * doctest::skip(child_folder().empty())) {
   const auto results =
       runtime.prewarm(std::vector{small_spec(64), small_spec(32), small_spec(16)}, kArch, 2);
   CHECK(count(results, Status::failed) == 0);
-  CHECK(results.size() == 6);
+  CHECK(results.size() == kernels_of({64, 32, 16}));
 }
 
 TEST_CASE("two processes prewarm one folder at once, and both succeed" *
@@ -187,7 +199,7 @@ TEST_CASE("two processes prewarm one folder at once, and both succeed" *
   const Child first("child: prewarm", f.folder), second("child: prewarm", f.folder);
   CHECK(first.wait() == 0);
   CHECK(second.wait() == 0);
-  CHECK(files_in(f.folder) == 6);
+  CHECK(files_in(f.folder) == kernels_of({64, 32, 16}));
   for (const CubinCache::Listed& entry : CubinCache(f.folder).list()) {
     CHECK(entry.lookup.status == CubinCache::Lookup::Status::hit);
   }

@@ -19,7 +19,9 @@
 #include "ropejit/runtime.h"
 #include "src/build.h"
 #include "src/compiler.h"
+#include "src/kernel_plan.h"
 #include "src/source.h"
+#include "src/tuning_table.h"
 #include "tests/refusal.h"
 #include "tests/stub_fixture.h"
 #include "tests/temporary_folder.h"
@@ -93,11 +95,25 @@ inline std::string text_of(const Stats& stats) {
   return text + (stats.nvrtc_opened ? ", NVRTC" : "");
 }
 
-/// The requests for a spec's kernels, as rope() and prewarm() make them.
+/// The requests for a spec's kernels, as rope() and prewarm() make them where no tuned file is for
+/// the device.
 inline std::vector<BuildRequest> requests_for(const RopeSpec& spec,
                                               const std::string& arch = "sm_90") {
   std::vector<BuildRequest> requests;
-  for (const RopeSpec& kernel : kernel_specs(spec)) requests.push_back({kernel, {}, arch});
+  for (const auto& [kernel_spec, config] : plan_kernels(spec, heuristic_configs(spec)).kernels) {
+    requests.push_back({kernel_spec, config, arch});
+  }
+  return requests;
+}
+
+/// The requests of prewarm() for a spec without tuned files of the user or the system.
+inline std::vector<BuildRequest> prewarm_requests(const RopeSpec& spec,
+                                                  const std::string& arch = "sm_90") {
+  std::vector<BuildRequest> requests;
+  for (const auto& [kernel_spec, config] :
+       TuningTable({}, shipped_tuning()).all_kernels(spec, arch)) {
+    requests.push_back({kernel_spec, config, arch});
+  }
   return requests;
 }
 
@@ -162,6 +178,7 @@ struct RuntimeFixture : StubFixture {
   LogLines log;
   RuntimeOptions options = default_options();
   RopeSpec spec = small_spec();
+  std::size_t kernels = requests_for(spec).size();  ///< of a Rope
 
   RuntimeOptions default_options() {
     RuntimeOptions result;

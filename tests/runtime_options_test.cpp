@@ -106,12 +106,23 @@ TEST_CASE("on kCpuDevice apply computes as apply_reference, and needs no driver"
   CHECK(f.log.lines().empty());
 }
 
+TEST_CASE("options that do not come from the environment name no tuned file") {
+  const RuntimeOptions options;
+  CHECK(options.tuned_file.empty());
+  CHECK(options.default_tuned_file.empty());
+  CHECK(options.system_tuned_file.empty());
+}
+
 TEST_CASE("the environment is read into options, ropejit's own variables first") {
   const ScopedVariable own("ROPEJIT_CACHE_DIR", "/own"), xdg("XDG_CACHE_HOME", "/xdg");
   const ScopedVariable home("HOME", "/home/somebody"), nvrtc("ROPEJIT_NVRTC", "/a/libnvrtc.so");
   const ScopedVariable cuda("ROPEJIT_CUDA", "/a/libcuda.so"), off("ROPEJIT_NO_COMPILE", "1");
   const ScopedVariable cpu("ROPEJIT_CPU_FALLBACK", "1");
+  const ScopedVariable tuned("ROPEJIT_TUNED", "/a/tuned.json"), config("XDG_CONFIG_HOME", "/conf");
   const RuntimeOptions all = RuntimeOptions::from_environment();
+  CHECK(all.tuned_file == "/a/tuned.json");
+  CHECK(all.default_tuned_file == "/conf/ropejit/tuned.json");
+  CHECK(all.system_tuned_file == "/etc/ropejit/tuned.json");
   CHECK(all.cache_dir == "/own");
   CHECK(all.nvrtc_library == "/a/libnvrtc.so");
   CHECK(all.cuda_library == "/a/libcuda.so");
@@ -125,9 +136,14 @@ TEST_CASE("the environment is read into options, ropejit's own variables first")
   CHECK(some.allow_compile);
   CHECK(!some.cpu_fallback);
   const ScopedVariable no_xdg("XDG_CACHE_HOME", std::nullopt);
+  const ScopedVariable no_tuned("ROPEJIT_TUNED", std::nullopt), no_config("XDG_CONFIG_HOME", "");
+  CHECK(RuntimeOptions::from_environment().tuned_file.empty());
+  CHECK(RuntimeOptions::from_environment().default_tuned_file ==
+        "/home/somebody/.config/ropejit/tuned.json");
   CHECK(RuntimeOptions::from_environment().cache_dir == "/home/somebody/.cache/ropejit");
   const ScopedVariable no_home("HOME", std::nullopt);
   CHECK(RuntimeOptions::from_environment().cache_dir.empty());
+  CHECK(RuntimeOptions::from_environment().default_tuned_file.empty());
 }
 
 }  // namespace ropejit

@@ -108,8 +108,8 @@ CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice
     const std::map<CUdevice_attribute, int> known = {
         {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, state.major},
         {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, state.minor},
-        {CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 132},
-        {CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, 50 << 20},
+        {CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, state.sm_count},
+        {CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, state.l2_bytes},
         {CU_DEVICE_ATTRIBUTE_CLOCK_RATE, 1980000}};
     if (!known.contains(attribute)) return CUDA_ERROR_INVALID_VALUE;
     *value = known.at(attribute);
@@ -225,8 +225,7 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction handle, void*
                       {config->gridDimX, config->gridDimY, config->gridDimZ},
                       {config->blockDimX, config->blockDimY, config->blockDimZ},
                       config->hStream,
-                      {},
-                      is_dependent(*config)};
+                      {}};
     const auto* bytes = static_cast<const std::byte*>(params[0]);
     launch.params.assign(bytes, bytes + state.params_bytes);
     for (unsigned i = 0; i < config->numAttrs; ++i) {

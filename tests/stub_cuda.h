@@ -60,6 +60,8 @@ struct StubCuda {
   int major = 9;
   int minor = 0;
   std::size_t memory_bytes = std::size_t{80} << 30;
+  int sm_count = 132;
+  int l2_bytes = (50 << 20) + 4096;  ///< of no real device: what is shipped is not for this one
   int registers = 40;
   int local_bytes = 16;
   std::size_t params_bytes = 0;

@@ -149,13 +149,6 @@ inline CUresult submit(CUstream handle, const Operation& operation) {
   return CUDA_SUCCESS;
 }
 
-inline bool is_dependent(const CUlaunchConfig& config) {
-  return std::any_of(config.attrs, config.attrs + config.numAttrs, [](const auto& attribute) {
-    return attribute.id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION &&
-           attribute.value.programmaticStreamSerializationAllowed != 0;
-  });
-}
-
 inline bool is_allocated(CUdeviceptr address, std::size_t bytes) {
   const auto begin = static_cast<std::uintptr_t>(address);
   return std::any_of(allocations.begin(), allocations.end(), [&](const auto& allocation) {

@@ -6,9 +6,8 @@
 #include <utility>
 
 #include "src/for_each_index.h"
-#include "src/heuristic.h"
+#include "src/kernel_plan.h"
 #include "src/source.h"
-#include "src/token_bucket.h"
 #include "tools/workload_ring.h"
 
 namespace ropejit {
@@ -17,43 +16,20 @@ namespace {
 /// Leaves room for the context, and for what other processes have.
 constexpr double kUsablePartOfMemory = 0.8;
 
-RuntimeOptions options_with_folder(const RuntimeOptions& given, const ScratchFolder& folder) {
-  RuntimeOptions options;
+RuntimeOptions options_with_folder(RuntimeOptions options, const ScratchFolder& folder) {
   options.cache_dir = (folder.path() / "cache").string();
-  options.nvrtc_library = given.nvrtc_library;
-  options.cuda_library = given.cuda_library;
-  options.log = given.log;
+  options.allow_compile = true;
+  options.cpu_fallback = false;
   return options;
 }
 
-LaunchConfig config_of(const RopeSpec& kernel_spec, std::int64_t tokens) {
-  return heuristic_config(kernel_spec, bucket_tokens(token_bucket(tokens)));
-}
-
-/// Every distinct kernel of the workloads: as they are called, as twins, and those that a Rope
-/// keeps for calls that are not aligned.
-std::vector<BuildRequest> requests_for(std::span<const Workload> workloads,
-                                       const std::string& arch) {
-  std::vector<BuildRequest> requests;
-  std::set<Key> seen;
-  const auto add = [&](const BuildRequest& request) {
-    if (seen.insert(Builder::key_of(request)).second) requests.push_back(request);
-  };
-  for (const Workload& workload : workloads) {
-    const std::vector<RopeSpec> kernels = kernel_specs(workload.spec);
-    const LaunchConfig config = config_for(workload);
-    add({kernels.front(), config, arch, Body::rotate});
-    add({kernels.front(), config, arch, Body::copy});
-    add({kernels.back(), config_of(kernels.back(), 1), arch, Body::rotate});
-  }
-  return requests;
+BucketConfigs all(const LaunchConfig& config) {
+  BucketConfigs configs;
+  configs.fill(config);
+  return configs;
 }
 
 }  // namespace
-
-LaunchConfig config_for(const Workload& workload) {
-  return config_of(kernel_specs(workload.spec).front(), workload.tokens);
-}
 
 Benchmark::Benchmark(const RuntimeOptions& options, int device)
     : options_(options_with_folder(options, folder_)),
@@ -62,10 +38,32 @@ Benchmark::Benchmark(const RuntimeOptions& options, int device)
       device_(Device::open(Driver::open(options_.cuda_library), device)),
       copy_kernel_(builder_.compiler(), *device_) {}
 
+ConfigChoice Benchmark::choice_for(const Workload& workload) {
+  return runtime_.explain(workload.spec, device_->info().ordinal, workload.tokens);
+}
+
+std::vector<PreparedBuild> Benchmark::kernels_of(std::span<const Workload> workloads) {
+  const std::string arch = device_->info().arch();
+  std::vector<PreparedBuild> kernels;
+  std::set<Key> seen;
+  const auto add = [&](const RopeSpec& kernel_spec, const LaunchConfig& config, Body body) {
+    PreparedBuild prepared({kernel_spec, config, arch, body});
+    if (seen.insert(prepared.key).second) kernels.push_back(std::move(prepared));
+  };
+  for (const Workload& workload : workloads) {
+    const LaunchConfig config = choice_for(workload).config;
+    for (const KernelPlan::Kernel& kernel : plan_kernels(workload.spec, all(config)).kernels) {
+      add(kernel.spec, kernel.config, Body::rotate);
+    }
+    add(kernel_specs(workload.spec).front(), config, Body::copy);
+  }
+  return kernels;
+}
+
 void Benchmark::build(std::span<const Workload> workloads) {
-  const std::vector<BuildRequest> requests = requests_for(workloads, device_->info().arch());
-  for_each_index(requests.size(), 0,
-                 [&](std::size_t i) { builder_.build(requests[i], Reuse::any_version); });
+  const std::vector<PreparedBuild> kernels = kernels_of(workloads);
+  for_each_index(kernels.size(), 0,
+                 [&](std::size_t i) { builder_.build(kernels[i], Reuse::any_version); });
 }
 
 std::string Benchmark::obstacle(const Workload& workload) const {
@@ -79,13 +77,15 @@ std::string Benchmark::obstacle(const Workload& workload) const {
 }
 
 BenchmarkCell Benchmark::measure(const Workload& workload, const MeasureOptions& options) {
-  const LaunchConfig config = config_for(workload);
+  const ConfigChoice choice = choice_for(workload);
+  const LaunchConfig& config = choice.config;
   const WorkloadRing ring(device_, workload);
   const Rope rope =
       runtime_.rope(workload.spec, ring.workload().frequencies, device_->info().ordinal, config);
   BenchmarkCell cell;
   cell.workload = workload;
   cell.config = effective_config(kernel_specs(workload.spec).front(), config);
+  cell.match = choice.match;
   cell.bytes = bytes_moved(workload);
   cell.copy_kind = fastest_copy(copy_kernel_, ring);
 
@@ -106,7 +106,7 @@ PairedTiming Benchmark::measure_host(const RopeSpec& spec, const Frequencies& fr
   workload.spec = spec;
   workload.frequencies = frequencies;
   const WorkloadRing ring(device_, workload);
-  const LaunchConfig config = config_for(workload);
+  const LaunchConfig config = choice_for(workload).config;
   const Rope rope = runtime_.rope(spec, frequencies, device_->info().ordinal, config);
   return ropejit::measure_host(builder_, rope, ring, config);
 }

@@ -24,8 +24,9 @@ namespace ropejit {
 /// A workload and what was measured of it.
 struct BenchmarkCell {
   Workload workload;
-  std::string group;    ///< of the suite; empty: none
-  LaunchConfig config;  ///< that the call took, without what has no effect on its kernel
+  std::string group;               ///< of the suite; empty: none
+  LaunchConfig config;             ///< that the call took, without what has no effect on its kernel
+  Match match = Match::heuristic;  ///< how the config was chosen
   std::int64_t bytes = 0;
   Timing gpu;   ///< Rope::apply
   Timing copy;  ///< the fastest copy of as many bytes
@@ -37,9 +38,6 @@ struct BenchmarkCell {
   double ratio_to_twin() const { return twin.us / gpu.us; }
   double gigabytes_per_second() const { return static_cast<double>(bytes) / gpu.us / 1000; }
 };
-
-/// The config that Rope::apply takes for a workload.
-LaunchConfig config_for(const Workload& workload);
 
 /// A device with all that cells are measured by.
 class Benchmark {
@@ -66,6 +64,11 @@ class Benchmark {
   PairedTiming measure_host(const RopeSpec& spec, const Frequencies& frequencies);
 
  private:
+  /// The config that Rope::apply takes for the workload.
+  ConfigChoice choice_for(const Workload& workload);
+  /// Every distinct kernel: those of a Rope, and the twins.
+  std::vector<PreparedBuild> kernels_of(std::span<const Workload> workloads);
+
   ScratchFolder folder_;
   RuntimeOptions options_;
   Runtime runtime_;

@@ -52,7 +52,8 @@ Json config_json(const LaunchConfig& config) {
   return {{"block_threads", config.block_threads},
           {"access_bytes", config.access_bytes},
           {"pairing", name(config.pairing)},
-          {"heads_per_thread", config.heads_per_thread}};
+          {"heads_per_thread", config.heads_per_thread},
+          {"streaming_stores", config.streaming_stores}};
 }
 
 Json cell_json(const BenchmarkCell& cell) {
@@ -70,7 +71,8 @@ Json cell_json(const BenchmarkCell& cell) {
           {"twin_us", rounded(cell.twin.us)},
           {"chain_us", cell.chain ? Json(rounded(cell.chain->us)) : Json()},
           {"rounds", cell.gpu.rounds},
-          {"config", config_json(cell.config)}};
+          {"config", config_json(cell.config)},
+          {"match", name(cell.match)}};
 }
 
 Json host_json(const HostMeasurement& host) {

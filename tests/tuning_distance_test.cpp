@@ -1,0 +1,101 @@
+#include "src/tuning_distance.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "src/text.h"
+#include "tests/tuning_fixture.h"
+
+namespace ropejit {
+namespace {
+
+SpecClass changed(const std::function<void(SpecClass&)>& change) {
+  SpecClass spec = spec_class(llama_spec());
+  change(spec);
+  return spec;
+}
+
+/// The distance of a changed spec class from the reference, both ways.
+double distance(const std::function<void(SpecClass&)>& change) {
+  const SpecClass reference = spec_class(llama_spec()), other = changed(change);
+  const auto there = spec_distance(reference, other), back = spec_distance(other, reference);
+  REQUIRE(there.has_value());
+  CHECK(there == back);
+  return *there;
+}
+
+}  // namespace
+
+TEST_CASE("a spec class is at no distance from itself, and at some from every other") {
+  CHECK(distance([](SpecClass&) {}) == 0);
+  CHECK(distance([](SpecClass& s) { s.head_dim = 130; }) > 0);
+  CHECK(distance([](SpecClass& s) { s.rotary_dim = 126; }) > 0);
+  CHECK(distance([](SpecClass& s) { s.dtype = Dtype::float16; }) > 0);
+  CHECK(distance([](SpecClass& s) { s.q_heads = 33; }) > 0);
+  CHECK(distance([](SpecClass& s) { s.kv_heads = 9; }) > 0);
+  CHECK(distance([](SpecClass& s) { s.positions = PositionMode::ragged; }) > 0);
+  CHECK(distance([](SpecClass& s) { s.angles = AngleSource::table; }) > 0);
+  CHECK(distance([](SpecClass& s) { s.alignment = 8; }) > 0);
+}
+
+TEST_CASE("layouts and element sizes that differ have nothing to tell about each other") {
+  const SpecClass reference = spec_class(llama_spec());
+  CHECK_FALSE(
+      spec_distance(reference, changed([](SpecClass& s) { s.layout = Layout::interleaved; })));
+  CHECK_FALSE(spec_distance(reference, changed([](SpecClass& s) { s.dtype = Dtype::float32; })));
+}
+
+TEST_CASE("a dimension counts by how often it is doubled, and the parts add up") {
+  CHECK(distance([](SpecClass& s) { s.head_dim = 256; }) == doctest::Approx(kHeadDimWeight));
+  CHECK(distance([](SpecClass& s) { s.head_dim = 32; }) == doctest::Approx(2 * kHeadDimWeight));
+  CHECK(distance([](SpecClass& s) { s.rotary_dim = 64; }) == doctest::Approx(kRotaryDimWeight));
+  CHECK(distance([](SpecClass& s) { s.q_heads = 8; }) == doctest::Approx(2 * kQHeadsWeight));
+  CHECK(distance([](SpecClass& s) { s.kv_heads = 1; }) == doctest::Approx(3 * kKvHeadsWeight));
+  CHECK(distance([](SpecClass& s) { s.alignment = 32; }) == doctest::Approx(kAlignmentWeight));
+  CHECK(distance([](SpecClass& s) { s.dtype = Dtype::float16; }) == kDtypePenalty);
+  CHECK(distance([](SpecClass& s) { s.positions = PositionMode::ragged; }) == kPositionsPenalty);
+  CHECK(distance([](SpecClass& s) { s.angles = AngleSource::table; }) == kAnglesPenalty);
+  CHECK(distance([](SpecClass& s) {
+          s.head_dim = s.rotary_dim = 96;
+          s.dtype = Dtype::float16;
+        }) == doctest::Approx((kHeadDimWeight + kRotaryDimWeight) * std::log2(128.0 / 96) +
+                              kDtypePenalty));
+}
+
+TEST_CASE("half the head, or another alignment, is still near; both are not") {
+  const auto half = [](SpecClass& s) { s.head_dim = s.rotary_dim = 64; };
+  const auto narrow = [](SpecClass& s) { s.alignment = 8; };
+  CHECK(distance(half) <= kMostDistance);
+  CHECK(distance(narrow) <= kMostDistance);
+  CHECK(distance([&](SpecClass& s) {
+          half(s);
+          narrow(s);
+        }) > kMostDistance);
+}
+
+TEST_CASE("the documentation has the weights") {
+  const std::string text = read_text(ROPEJIT_SOURCE_DIR "/docs/tuning.md");
+  const auto row = [](const std::string& what, double weight) {
+    std::string number = std::to_string(weight);
+    number.erase(number.find_last_not_of('0') + 1);
+    if (number.ends_with('.')) number.pop_back();
+    return "| " + what + " | " + number + " |";
+  };
+  for (const std::string& line :
+       {row("head_dim, per doubling", kHeadDimWeight),
+        row("rotary_dim, per doubling", kRotaryDimWeight),
+        row("q_heads, per doubling", kQHeadsWeight), row("kv_heads, per doubling", kKvHeadsWeight),
+        row("alignment, per doubling", kAlignmentWeight),
+        row("tokens, per doubling", kTokensWeight),
+        row("another dtype of that size", kDtypePenalty), row("other positions", kPositionsPenalty),
+        row("other angles", kAnglesPenalty), row("the most that is near", kMostDistance)}) {
+    CAPTURE(line);
+    CHECK(text.find(line) != std::string::npos);
+  }
+}
+
+}  // namespace ropejit
