@@ -202,7 +202,7 @@ TEST_CASE("twice the work takes twice the time") {
   const std::vector<Call> calls = {once, twice, once};
   const std::vector<Timing> timings = measure_interleaved(gpu().device(), calls, ring.sets());
   CHECK(timings[1].us / timings[0].us == doctest::Approx(2).epsilon(0.05));
-  CHECK(timings[2].us / timings[0].us == doctest::Approx(1).epsilon(0.02));
+  CHECK(timings[2].us / timings[0].us == doctest::Approx(1).epsilon(0.03));
 }
 
 TEST_CASE("a warm apply costs at most 100 ns more than a raw launch") {
