@@ -20,8 +20,9 @@ inline LaunchConfig random_search(const TuneCell& cell, Measurer& measurer, int 
   std::shuffle(drawn.begin(), drawn.end(), random);
   drawn.resize(
       std::min(drawn.size(), static_cast<std::size_t>(std::max(measurements / rounds, 1))));
-  const auto all = measurer.measure(
-      cell, drawn, std::max(rounds, measurements / static_cast<int>(drawn.size())));
+  const int most = std::max(rounds, measurements / static_cast<int>(drawn.size()));
+  std::vector<std::vector<CallTimes>> all;
+  for (int round = 0; round < most; ++round) all.push_back(measurer.measure(cell, drawn));
   std::vector<double> times;
   for (std::size_t i = 0; i < drawn.size(); ++i) {
     std::vector<double> samples;

@@ -62,8 +62,8 @@ std::vector<Vetting> SimulatedMeasurer::vet(const TuneCell& /*cell*/,
   return vettings;
 }
 
-std::vector<std::vector<CallTimes>> SimulatedMeasurer::measure(
-    const TuneCell& cell, std::span<const LaunchConfig> configs, int count) {
+std::vector<CallTimes> SimulatedMeasurer::measure(const TuneCell& cell,
+                                                  std::span<const LaunchConfig> configs) {
   std::normal_distribution<double> normal;
   std::uniform_real_distribution<double> uniform;
   std::exponential_distribution<double> exponential;
@@ -72,19 +72,16 @@ std::vector<std::vector<CallTimes>> SimulatedMeasurer::measure(
     if (uniform(random_) < noise_.outliers) us *= 1 + noise_.outlier_excess * exponential(random_);
     return us;
   };
-  std::vector<std::vector<CallTimes>> all;
-  for (int round = 0; round < count; ++round) {
-    level_ *= std::exp(noise_.drift * normal(random_));
-    std::vector<CallTimes>& times = all.emplace_back();
-    for (const LaunchConfig& config : configs) {
-      const double us = simulated_us(cell.spec, cell.tokens, config);
-      times.push_back({sample(us), sample(us * 0.98)});
-      timed.push_back(config);
-    }
-    first_of_round.push_back(configs.empty() ? "" : describe(configs.front()));
-    ++rounds;
+  level_ *= std::exp(noise_.drift * normal(random_));
+  std::vector<CallTimes> times;
+  for (const LaunchConfig& config : configs) {
+    const double us = simulated_us(cell.spec, cell.tokens, config);
+    times.push_back({sample(us), sample(us * 0.98)});
+    timed.push_back(config);
   }
-  return all;
+  first_of_round.push_back(configs.empty() ? "" : describe(configs.front()));
+  ++rounds;
+  return times;
 }
 
 TuneCell simulated_cell(int shape, std::int64_t tokens) {

@@ -39,9 +39,8 @@ class SimulatedMeasurer : public Measurer {
 
   std::vector<LaunchConfig> space(const TuneCell& cell) override;
   std::vector<Vetting> vet(const TuneCell& cell, std::span<const LaunchConfig> configs) override;
-  std::vector<std::vector<CallTimes>> measure(const TuneCell& cell,
-                                              std::span<const LaunchConfig> configs,
-                                              int rounds) override;
+  std::vector<CallTimes> measure(const TuneCell& cell,
+                                 std::span<const LaunchConfig> configs) override;
 
   /// What becomes of a config before it is timed; unset: all are correct.
   std::function<Vetting(const LaunchConfig&)> verdict;

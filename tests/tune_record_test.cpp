@@ -126,10 +126,14 @@ TEST_CASE("a replay gives what was recorded, by whole rounds") {
     candidates[1].rounds.push_back({round, {20.0 + round, 1}});
   }
   const TuneCell cell = cell_of(recording.cells[0]);
-  ReplayMeasurer replay(recording, 1);
   const std::vector<LaunchConfig> configs = {candidates[1].config, candidates[0].config};
-  const auto rounds = replay.measure(cell, configs, 40);
-  REQUIRE(rounds.size() == 40);
+  const auto rounds_of = [&](std::uint64_t seed) {
+    ReplayMeasurer replay(recording, seed);
+    std::vector<std::vector<CallTimes>> rounds;
+    for (int i = 0; i < 40; ++i) rounds.push_back(replay.measure(cell, configs));
+    return rounds;
+  };
+  const auto rounds = rounds_of(1);
   bool differ = false;
   for (const std::vector<CallTimes>& times : rounds) {
     REQUIRE(times.size() == 2);
@@ -139,10 +143,8 @@ TEST_CASE("a replay gives what was recorded, by whole rounds") {
     differ = differ || times[1] != rounds[0][1];
   }
   CHECK(differ);
-  ReplayMeasurer again(recording, 1);
-  CHECK(again.measure(cell, configs, 40) == rounds);
-  ReplayMeasurer other(recording, 2);
-  CHECK(other.measure(cell, configs, 40) != rounds);
+  CHECK(rounds_of(1) == rounds);
+  CHECK(rounds_of(2) != rounds);
 }
 
 TEST_CASE("a replay knows the configs that were timed or rejected, and why") {

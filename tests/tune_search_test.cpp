@@ -24,7 +24,7 @@ const std::atomic<bool> kGoOn{false};
 
 CellRecord search(const TuneCell& cell, Measurer& measurer, const SearchOptions& options,
                   const std::optional<LaunchConfig>& neighbour = std::nullopt) {
-  return search_cell(cell, measurer, neighbour, options, kGoOn);
+  return search_cell(cell, measurer, {neighbour, {}}, options, kGoOn);
 }
 
 SearchOptions budget(int measurements, std::uint64_t seed = 1) {
@@ -133,6 +133,56 @@ TEST_CASE("configs that fail vetting are recorded with the reason, and never tim
   CHECK(choose(record, {})->default_us == 0);
 }
 
+TEST_CASE("a config that fails while it is timed leaves the search, and the others go on") {
+  class Failing : public SimulatedMeasurer {
+   public:
+    using SimulatedMeasurer::SimulatedMeasurer;
+    std::vector<CallTimes> measure(const TuneCell& cell,
+                                   std::span<const LaunchConfig> configs) override {
+      for (const LaunchConfig& config : configs) {
+        if (config.block_threads == 128 && rounds > 2) throw MeasureFailure(config, "crashed");
+      }
+      return SimulatedMeasurer::measure(cell, configs);
+    }
+  };
+  Failing device(2);
+  const TuneCell cell = simulated_cell(0, 4096);
+  const CellRecord record = search(cell, device, budget(400));
+  CHECK(record.complete);
+  int failed = 0;
+  for (const Candidate& candidate : record.candidates) {
+    if (candidate.vetting.verdict == Verdict::correct) continue;
+    CHECK(candidate.vetting.verdict == Verdict::runtime);
+    CHECK(candidate.vetting.message == "crashed");
+    CHECK(candidate.config.block_threads == 128);
+    CHECK(candidate.rounds.empty());
+    ++failed;
+  }
+  CHECK(failed > 2);
+  CHECK(choose(record, {})->config.block_threads != 128);
+}
+
+TEST_CASE("configs that failed before are not tried again") {
+  const TuneCell cell = simulated_cell(0, 4096);
+  Candidate broken;
+  broken.config = default_config(cell.spec, cell.tokens);
+  broken.vetting = {Verdict::runtime, "crashed", 0, 0};
+  class Strict : public SimulatedMeasurer {
+   public:
+    using SimulatedMeasurer::SimulatedMeasurer;
+    std::vector<Vetting> vet(const TuneCell& cell, std::span<const LaunchConfig> configs) override {
+      for (const LaunchConfig& config : configs) {
+        CHECK(config != default_config(cell.spec, cell.tokens));
+      }
+      return SimulatedMeasurer::vet(cell, configs);
+    }
+  };
+  Strict device(2);
+  const CellRecord record = search_cell(cell, device, {{}, {broken}}, budget(100), kGoOn);
+  CHECK(record.candidates.front() == broken);
+  CHECK(choose(record, {}).has_value());
+}
+
 TEST_CASE("where every config fails, the search ends without a choice") {
   SimulatedMeasurer device(2);
   device.verdict = [](const LaunchConfig&) { return Vetting{Verdict::compile, "no", 1, 0}; };
@@ -178,11 +228,10 @@ TEST_CASE("a search that is stopped ends with the round at hand, and is not comp
   class Stopping : public SimulatedMeasurer {
    public:
     using SimulatedMeasurer::SimulatedMeasurer;
-    std::vector<std::vector<CallTimes>> measure(const TuneCell& cell,
-                                                std::span<const LaunchConfig> configs,
-                                                int count) override {
+    std::vector<CallTimes> measure(const TuneCell& cell,
+                                   std::span<const LaunchConfig> configs) override {
       if (rounds == 4) stop = true;
-      return SimulatedMeasurer::measure(cell, configs, count);
+      return SimulatedMeasurer::measure(cell, configs);
     }
     std::vector<Vetting> vet(const TuneCell& cell, std::span<const LaunchConfig> configs) override {
       CHECK_FALSE(stop);
@@ -195,7 +244,7 @@ TEST_CASE("a search that is stopped ends with the round at hand, and is not comp
     SearchOptions options = budget(400);
     options.exhaustive = exhaustive;
     const CellRecord record =
-        search_cell(simulated_cell(0, 4096), device, std::nullopt, options, device.stop);
+        search_cell(simulated_cell(0, 4096), device, {}, options, device.stop);
     CHECK(device.rounds == 5);
     CHECK_FALSE(record.complete);
   }
@@ -205,11 +254,10 @@ TEST_CASE("a limit in seconds holds") {
   class Slow : public SimulatedMeasurer {
    public:
     using SimulatedMeasurer::SimulatedMeasurer;
-    std::vector<std::vector<CallTimes>> measure(const TuneCell& cell,
-                                                std::span<const LaunchConfig> configs,
-                                                int count) override {
+    std::vector<CallTimes> measure(const TuneCell& cell,
+                                   std::span<const LaunchConfig> configs) override {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      return SimulatedMeasurer::measure(cell, configs, count);
+      return SimulatedMeasurer::measure(cell, configs);
     }
   };
   Slow device(2);

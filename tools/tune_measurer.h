@@ -2,6 +2,7 @@
 #define ROPEJIT_TOOLS_TUNE_MEASURER_H_
 
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,17 @@ struct Vetting {
   bool operator==(const Vetting&) const = default;
 };
 
+/// A config failed while it was timed.
+class MeasureFailure : public std::runtime_error {
+ public:
+  MeasureFailure(const LaunchConfig& config, const std::string& message)
+      : std::runtime_error(message), config_(config) {}
+  const LaunchConfig& config() const noexcept { return config_; }
+
+ private:
+  LaunchConfig config_;
+};
+
 /// Where times come from: a device, or a recording of one.
 class Measurer {
  public:
@@ -54,11 +66,10 @@ class Measurer {
   /// Makes configs ready to be measured, and says which of them may be: nothing else is ever timed.
   virtual std::vector<Vetting> vet(const TuneCell& cell, std::span<const LaunchConfig> configs) = 0;
 
-  /// Times every config once per round, one after the other, so that what drifts does so for all
-  /// alike. The result is by round, then by config.
-  virtual std::vector<std::vector<CallTimes>> measure(const TuneCell& cell,
-                                                      std::span<const LaunchConfig> configs,
-                                                      int rounds) = 0;
+  /// One round: times every config once, one after the other, so that what drifts does so for all
+  /// alike. Throws MeasureFailure, and Error(driver) where the cell cannot be measured at all.
+  virtual std::vector<CallTimes> measure(const TuneCell& cell,
+                                         std::span<const LaunchConfig> configs) = 0;
 };
 
 }  // namespace ropejit

@@ -57,19 +57,15 @@ std::vector<Vetting> ReplayMeasurer::vet(const TuneCell& cell,
   return vettings;
 }
 
-std::vector<std::vector<CallTimes>> ReplayMeasurer::measure(const TuneCell& cell,
-                                                            std::span<const LaunchConfig> configs,
-                                                            int rounds) {
-  std::vector<std::vector<CallTimes>> all;
-  for (int round = 0; round < rounds; ++round) {
-    const std::uint64_t drawn = random_();
-    std::vector<CallTimes>& times = all.emplace_back();
-    for (const LaunchConfig& config : configs) {
-      const std::vector<TimedRound>& recorded = candidate_of(recording_, cell, config).rounds;
-      times.push_back(recorded.at(drawn % recorded.size()).times);
-    }
+std::vector<CallTimes> ReplayMeasurer::measure(const TuneCell& cell,
+                                               std::span<const LaunchConfig> configs) {
+  const std::uint64_t drawn = random_();
+  std::vector<CallTimes> times;
+  for (const LaunchConfig& config : configs) {
+    const std::vector<TimedRound>& recorded = candidate_of(recording_, cell, config).rounds;
+    times.push_back(recorded.at(drawn % recorded.size()).times);
   }
-  return all;
+  return times;
 }
 
 double recorded_us(const Candidate& candidate) {

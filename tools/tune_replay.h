@@ -23,9 +23,8 @@ class ReplayMeasurer : public Measurer {
   /// recorded, or without its default config.
   std::vector<LaunchConfig> space(const TuneCell& cell) override;
   std::vector<Vetting> vet(const TuneCell& cell, std::span<const LaunchConfig> configs) override;
-  std::vector<std::vector<CallTimes>> measure(const TuneCell& cell,
-                                              std::span<const LaunchConfig> configs,
-                                              int rounds) override;
+  std::vector<CallTimes> measure(const TuneCell& cell,
+                                 std::span<const LaunchConfig> configs) override;
 
  private:
   const Recording& recording_;

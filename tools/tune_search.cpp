@@ -31,11 +31,11 @@ constexpr int kMostFinalRounds = 400;
 
 class Search {
  public:
-  Search(const TuneCell& cell, Measurer& measurer, const std::optional<LaunchConfig>& neighbour,
+  Search(const TuneCell& cell, Measurer& measurer, const SearchStart& start,
          const SearchOptions& options, const std::atomic<bool>& stop)
       : cell_(cell),
         measurer_(measurer),
-        neighbour_(neighbour),
+        neighbour_(start.neighbour),
         options_(options),
         stop_(stop),
         random_(options.seed) {
@@ -43,9 +43,10 @@ class Search {
     record_.tokens = cell.tokens;
     space_ = measurer.space(cell);
     first_ = {default_config(cell.spec, cell.tokens)};
-    if (neighbour && contains(space_, *neighbour) && *neighbour != first_.front()) {
-      first_.push_back(*neighbour);
+    if (neighbour_ && contains(space_, *neighbour_) && *neighbour_ != first_.front()) {
+      first_.push_back(*neighbour_);
     }
+    record_.candidates = start.rejected;
   }
 
   CellRecord run() {
@@ -91,16 +92,40 @@ class Search {
     return usable;
   }
 
-  /// One round, each beginning with another of the candidates.
+  /// One round, each beginning with another of the candidates. Whoever fails leaves the search.
   void time_round(Indices indices) {
-    if (indices.empty() || stop_) return;
+    while (!stop_) {
+      std::erase_if(indices, [&](std::size_t index) { return rejected(index); });
+      if (indices.empty()) return;
+      try {
+        return time_once(indices);
+      } catch (const MeasureFailure& failure) {
+        reject(failure);
+      }
+    }
+  }
+
+  bool rejected(std::size_t index) const {
+    return record_.candidates[index].vetting.verdict != Verdict::correct;
+  }
+
+  void reject(const MeasureFailure& failure) {
+    for (Candidate& candidate : record_.candidates) {
+      if (candidate.config != failure.config()) continue;
+      candidate.vetting.verdict = Verdict::runtime;
+      candidate.vetting.message = failure.what();
+      candidate.rounds.clear();
+    }
+  }
+
+  void time_once(Indices indices) {
     const auto first = static_cast<std::size_t>(round_) % indices.size();
     std::rotate(indices.begin(), indices.begin() + static_cast<std::ptrdiff_t>(first),
                 indices.end());
     std::vector<LaunchConfig> configs;
     for (const std::size_t index : indices) configs.push_back(at(index).config);
     const auto before = Clock::now();
-    const std::vector<CallTimes> times = measurer_.measure(cell_, configs, 1).front();
+    const std::vector<CallTimes> times = measurer_.measure(cell_, configs);
     const std::chrono::duration<double, std::milli> elapsed = Clock::now() - before;
     for (std::size_t i = 0; i < indices.size(); ++i) {
       at(indices[i]).rounds.push_back({round_, times[i]});
@@ -134,10 +159,12 @@ class Search {
   /// Times configs once. Returns the index of the fastest of them; nothing if none could be timed.
   std::optional<std::size_t> try_once(std::vector<LaunchConfig> configs) {
     if (stop_) return std::nullopt;
+    std::erase_if(configs, [&](const LaunchConfig& config) { return tried(config); });
     configs.resize(std::min(configs.size(), left_until(kExplored)));
-    const Indices added = add(configs);
+    Indices added = add(configs);
     explored_ += added.size();
     time_round(added);
+    std::erase_if(added, [&](std::size_t index) { return rejected(index); });
     if (added.empty() || stop_) return std::nullopt;
     return *std::min_element(added.begin(), added.end(), [&](std::size_t a, std::size_t b) {
       return estimate(a) < estimate(b);
@@ -162,12 +189,7 @@ class Search {
   /// Goes to the fastest neighbour as long as that is faster.
   void descend(std::size_t here) {
     while (may_explore()) {
-      std::vector<LaunchConfig> fresh;
-      for (const LaunchConfig& config : neighbours(at(here).config, space_)) {
-        if (!tried(config)) fresh.push_back(config);
-      }
-      if (fresh.empty()) return;
-      const std::optional<std::size_t> next = try_once(std::move(fresh));
+      const std::optional<std::size_t> next = try_once(neighbours(at(here).config, space_));
       if (!next || estimate(*next) >= estimate(here)) return;
       here = *next;
     }
@@ -271,10 +293,9 @@ class Search {
 
 }  // namespace
 
-CellRecord search_cell(const TuneCell& cell, Measurer& measurer,
-                       const std::optional<LaunchConfig>& neighbour, const SearchOptions& options,
-                       const std::atomic<bool>& stop) {
-  return Search(cell, measurer, neighbour, options, stop).run();
+CellRecord search_cell(const TuneCell& cell, Measurer& measurer, const SearchStart& start,
+                       const SearchOptions& options, const std::atomic<bool>& stop) {
+  return Search(cell, measurer, start, options, stop).run();
 }
 
 }  // namespace ropejit

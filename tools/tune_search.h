@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "ropejit/config.h"
 #include "tools/tune_measurer.h"
@@ -24,20 +25,26 @@ struct SearchOptions {
   int exhaustive_rounds = 7;
 };
 
+/// What is known before a search.
+struct SearchStart {
+  std::optional<LaunchConfig> neighbour{};  ///< what was chosen for the cell before
+  std::vector<Candidate> rejected{};        ///< configs that failed; they are not tried again
+};
+
 /// Looks for the fastest config of a cell.
 ///
 /// Half of the budget at most goes into finding candidates, one round each: from the default and
-/// from `neighbour`, what was chosen for the cell before, it goes to the fastest neighbour as long
-/// as that is faster, and then starts again from kernels that were not tried yet, at last from
-/// anywhere. A fifth goes into rounds between the fastest that halve their number. The rest goes
-/// into final rounds between the last ten, with the default and `neighbour` among them, until more
-/// rounds could not change what choose() says (see tune_select.h). Configs that fail vetting are
-/// recorded and never timed.
+/// from the neighbour's choice it goes to the fastest neighbour as long as that is faster, and then
+/// starts again from kernels that were not tried yet, at last from anywhere. A fifth goes into
+/// rounds between the fastest that halve their number. The rest goes into final rounds between the
+/// last ten, with the default and the neighbour's choice among them, until more rounds could not
+/// change what choose() says (see tune_select.h). Configs that fail are recorded with the reason,
+/// and not timed any more.
 ///
-/// When `stop` becomes true, it returns within a round, with a record that is not complete.
-CellRecord search_cell(const TuneCell& cell, Measurer& measurer,
-                       const std::optional<LaunchConfig>& neighbour, const SearchOptions& options,
-                       const std::atomic<bool>& stop);
+/// When `stop` becomes true, it returns within a round, with a record that is not complete. Throws
+/// what the measurer throws, MeasureFailure apart.
+CellRecord search_cell(const TuneCell& cell, Measurer& measurer, const SearchStart& start,
+                       const SearchOptions& options, const std::atomic<bool>& stop);
 
 }  // namespace ropejit
 
