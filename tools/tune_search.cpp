@@ -26,7 +26,7 @@ constexpr std::size_t kMostHalved = 48;     ///< candidates that the halving beg
 constexpr int kRoundsPerHalving = 2;
 constexpr std::size_t kFinalists = 10;
 constexpr std::size_t kLeastFinalRounds = 3;
-constexpr int kFinalRoundsPerLook = 12;
+constexpr int kFinalRoundsPerLook = 24;
 constexpr int kMostFinalRounds = 400;
 
 class Search {

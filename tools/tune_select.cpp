@@ -67,10 +67,10 @@ const Finalist& fastest_of(const std::vector<Finalist>& finalists) {
   const Finalist& pivot = *std::max_element(
       finalists.begin(), finalists.end(),
       [](const Finalist& a, const Finalist& b) { return a.times.size() < b.times.size(); });
-  return *std::min_element(finalists.begin(), finalists.end(),
-                           [&](const Finalist& a, const Finalist& b) {
-                             return log_ratio(a, pivot).center < log_ratio(b, pivot).center;
-                           });
+  std::vector<double> ratios;
+  for (const Finalist& finalist : finalists) ratios.push_back(log_ratio(finalist, pivot).center);
+  return finalists[static_cast<std::size_t>(std::min_element(ratios.begin(), ratios.end()) -
+                                            ratios.begin())];
 }
 
 Standing standing_of(const Finalist& finalist, const Finalist& fastest, double fastest_us) {
