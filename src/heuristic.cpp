@@ -9,7 +9,7 @@ namespace {
 
 /// Up to here a call is too short to fill a large device, and what counts is how soon its last
 /// thread is done.
-constexpr std::int64_t kFewTokens = 256;
+constexpr std::int64_t kFewTokens = 1024;
 
 /// Bytes that a thread of a long call should move: fewer leave it to the index arithmetic to keep
 /// up with memory, more make too few threads.
@@ -31,6 +31,12 @@ LaunchConfig heuristic_config(const RopeSpec& spec, std::int64_t tokens) {
   }
   LaunchConfig config = {192, 8, Pairing::registers, 1};
   config.heads_per_thread = std::clamp(kThreadBytes / bytes_of_one_head(spec, config), 1, 4);
+  if (spec.angles == AngleSource::table) {
+    // The cosines and sines of a pair are 8 bytes of the table: more than the pair itself, unless
+    // several heads share them.
+    config.block_threads = 96;
+    config.heads_per_thread = 4;
+  }
   return config;
 }
 

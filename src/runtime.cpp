@@ -11,6 +11,7 @@
 
 #include "ropejit/reference.h"
 #include "src/build.h"
+#include "src/for_each_index.h"
 #include "src/kernel_plan.h"
 #include "src/prewarm.h"
 #include "src/rope.h"
@@ -89,6 +90,8 @@ struct Runtime::State {
   const TuningTable& table();
   std::shared_ptr<const Kernel> load(const KernelPlan::Kernel& planned,
                                      const std::shared_ptr<const Device>& device);
+  std::vector<std::shared_ptr<const Kernel>> load_all(const KernelPlan& plan,
+                                                      const std::shared_ptr<const Device>& device);
   std::shared_ptr<const Kernel> load_bytes(const PreparedBuild& prepared,
                                            const std::shared_ptr<const Device>& device);
   Rope rope_on_gpu(const RopeSpec& spec, const Frequencies& frequencies,
@@ -151,6 +154,22 @@ std::shared_ptr<const Kernel> Runtime::State::load(const KernelPlan::Kernel& pla
   return std::move(kernel);
 }
 
+/// One after the other from memory or the cache folder; once one had to be compiled, the rest at
+/// the same time.
+std::vector<std::shared_ptr<const Kernel>> Runtime::State::load_all(
+    const KernelPlan& plan, const std::shared_ptr<const Device>& device) {
+  std::vector<std::shared_ptr<const Kernel>> loaded(plan.kernels.size());
+  const std::uint64_t compiles = counters->compiles;
+  std::size_t done = 0;
+  while (done < loaded.size() && counters->compiles == compiles) {
+    loaded[done] = load(plan.kernels[done], device);
+    ++done;
+  }
+  for_each_index(loaded.size() - done, 0,
+                 [&](std::size_t i) { loaded[done + i] = load(plan.kernels[done + i], device); });
+  return loaded;
+}
+
 Rope Runtime::State::rope_on_gpu(const RopeSpec& spec, const Frequencies& frequencies,
                                  const std::shared_ptr<const Device>& device,
                                  const KernelPlan& plan) {
@@ -160,8 +179,7 @@ Rope Runtime::State::rope_on_gpu(const RopeSpec& spec, const Frequencies& freque
   state->device = device->info().ordinal;
   state->counters = counters;
   state->alignment = effective_alignment(spec);
-  std::vector<std::shared_ptr<const Kernel>> loaded;
-  for (const KernelPlan::Kernel& kernel : plan.kernels) loaded.push_back(load(kernel, device));
+  const std::vector<std::shared_ptr<const Kernel>> loaded = load_all(plan, device);
   const auto launch = [&](const KernelPlan::Launch& planned) {
     const RopeSpec& kernel_spec = plan.kernels[planned.kernel].spec;
     return RopeKernel{loaded[planned.kernel], launch_shape(kernel_spec, planned.config)};

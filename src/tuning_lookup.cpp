@@ -28,22 +28,26 @@ std::string problem_of(const LaunchConfig& config, const DeviceClass& device_cla
   return {};
 }
 
+std::string tokens_text(std::int64_t tokens) {
+  return fmt::format("{} token{}", tokens, tokens == 1 ? "" : "s");
+}
+
 std::string reason(const TuningCandidate* best, int bucket) {
   if (best == nullptr) return "nothing that was measured on this class of devices is near enough";
   const TuningRank rank = best->rank(bucket);
   switch (rank.match) {
     case Match::exact:
-      return fmt::format("measured for this spec at {} tokens on this class of devices",
-                         rank.tokens);
+      return fmt::format("measured for this spec at {} on this class of devices",
+                         tokens_text(rank.tokens));
     case Match::near_tokens:
-      return fmt::format("measured for this spec at {} tokens, the nearest count to {}",
-                         rank.tokens, bucket_tokens(bucket));
+      return fmt::format("measured for this spec at {}, the nearest count that was",
+                         tokens_text(rank.tokens));
     case Match::near_spec:
     case Match::heuristic:
       break;
   }
-  return fmt::format("measured for {} at {} tokens, the nearest at a distance of {:.2f}",
-                     describe(best->entry->spec), rank.tokens, rank.distance);
+  return fmt::format("measured for {} at {}, the nearest at a distance of {:.2f}",
+                     describe(best->entry->spec), tokens_text(rank.tokens), rank.distance);
 }
 
 }  // namespace
@@ -117,8 +121,8 @@ std::string why(std::span<const TuningCandidate> candidates, const TuningCandida
   }
   std::string text = reason(best, bucket);
   if (first != nullptr) {
-    text += fmt::format("; passed over what {} says for {} tokens: {}", first->section->file,
-                        first->entry->tokens, first->problem);
+    text += fmt::format("; passed over what {} says for {}: {}", first->section->file,
+                        tokens_text(first->entry->tokens), first->problem);
   }
   if (passed_over > 1) text += fmt::format("; and {} more", passed_over - 1);
   return text;

@@ -19,22 +19,18 @@
 // One thread, from its loads to its stores: load(), which forms the angles too; with an exchange,
 // swap() of every row; rotate(); with an exchange, swap() again; store(). On the host all lanes of
 // a warp take each step together.
-template <int kHeads>
+template <int kHeads, class Index>
 struct RopeThread {
   static constexpr int kRows = kHeadsPerThread < kHeads ? kHeadsPerThread : kHeads;
   static constexpr u32 kGroups = (kHeads + kRows - 1) / kRows;
   static constexpr int kHalfBytes = kPiece * kElementBytes / 2;
 
   Piece<kPiece> x[kRows][kRuns];
-  AngleInput<kPairs> angle_input;
   CosSin<kPairs> angle;
-  i64 position;
-  const Element* in;  // this thread's first element of its first row
-  Element* out;
-  int rows;  // fewer than kRows in a last group of heads
-  int first_pair;
-  u32 place, side;  // see slot.cuh
-  bool present;     // its token is one that the call rotates
+  Element* out;  // this thread's first element of its first row
+  int rows;      // fewer than kRows in a last group of heads
+  u32 side;
+  bool rotates;
 
   ROPE_DEVICE void load(const RopeParams& p, const RopeTensor& tensor, u32 block, u32 thread,
                         u32 block_threads);
@@ -74,23 +70,20 @@ struct RopeThread {
   }
 
  private:
-  ROPE_DEVICE bool rotates() const { return present && place < kRotarySlots; }
-  template <class Index>
-  ROPE_DEVICE void locate(const RopeParams& p, const RopeTensor& tensor, u32 block, u32 thread,
-                          u32 block_threads);
-  ROPE_DEVICE void copy_rest(const RopeTensor& tensor) const;
+  ROPE_DEVICE void copy_rest(const RopeTensor& tensor, const Element* in, u32 piece);
 };
 
-template <int kHeads>
-template <class Index>
-ROPE_DEVICE void RopeThread<kHeads>::locate(const RopeParams& p, const RopeTensor& tensor,
-                                            u32 block, u32 thread, u32 block_threads) {
+template <int kHeads, class Index>
+ROPE_DEVICE void RopeThread<kHeads, Index>::load(const RopeParams& p, const RopeTensor& tensor,
+                                                 u32 block, u32 thread, u32 block_threads) {
   const Slot<Index> slot = slot_of<Index>(tensor, kGroups, block, thread, block_threads);
   side = slot.side;
-  place = slot.place;
-  const int first = place < kRotarySlots ? int(place) * kPiece : 0;
-  first_pair = kLayout == Layout::interleaved ? first / 2 : first + int(side) * (kPiece / 2);
+  rotates = slot.inside && slot.place < kRotarySlots;
+  const int first = slot.place < kRotarySlots ? int(slot.place) * kPiece : 0;
+  const int first_pair =
+      kLayout == Layout::interleaved ? first / 2 : first + int(side) * (kPiece / 2);
   // By every thread, needed or not: a branch would have to wait for what is loaded in it.
+  AngleInput<kPairs> angle_input;
   if constexpr (kRotate) load_angle_input(angle_input, p, first_pair);
 
   // Positions of PositionMode::offset are in the parameters.
@@ -99,8 +92,7 @@ ROPE_DEVICE void RopeThread<kHeads>::locate(const RopeParams& p, const RopeTenso
   Token<Index> token{};
   if (kPositions == PositionMode::offset || slot.inside) token = token_at(p, slot.token);
   if (early) wait_for_kernels_ahead();
-  present = slot.inside && token.present;
-  position = token.position;
+  rotates = rotates && token.present;
 
   const auto head = Signed<Index>(slot.group * kRows);
   rows = kHeads % kRows == 0 || head + kRows <= kHeads ? kRows : kHeads - int(head);
@@ -111,20 +103,12 @@ ROPE_DEVICE void RopeThread<kHeads>::locate(const RopeParams& p, const RopeTenso
     in_at += Signed<Index>(token.batch) * Signed<Index>(tensor.in_batch);
     out_at += Signed<Index>(token.batch) * Signed<Index>(tensor.out_batch);
   }
-  const int at = first + int(side) * (kRotaryDim / 2);
-  in = static_cast<const Element*>(tensor.in) + in_at + at;
-  out = static_cast<Element*>(tensor.out) + out_at + at;
-}
-
-template <int kHeads>
-ROPE_DEVICE void RopeThread<kHeads>::load(const RopeParams& p, const RopeTensor& tensor, u32 block,
-                                          u32 thread, u32 block_threads) {
-  if (p.wide) {
-    locate<u64>(p, tensor, block, thread, block_threads);
-  } else {
-    locate<u32>(p, tensor, block, thread, block_threads);
-  }
-  if (rotates()) {
+  const Element* in = static_cast<const Element*>(tensor.in) + in_at;
+  out = static_cast<Element*>(tensor.out) + out_at;
+  if (rotates) {
+    const int at = first + int(side) * (kRotaryDim / 2);
+    in += at;
+    out += at;
 #pragma unroll
     for (int row = 0; row < kRows; ++row) {
       if (row >= rows) break;
@@ -134,19 +118,19 @@ ROPE_DEVICE void RopeThread<kHeads>::load(const RopeParams& p, const RopeTensor&
       }
     }
   } else if constexpr (kPassPieces > 0) {
-    if (present) copy_rest(tensor);
+    const u32 piece = (slot.place - kRotarySlots) * kSides + side;
+    if (slot.inside && token.present) copy_rest(tensor, in, piece);
   }
   if (p.dependent_launch) release_kernel_behind();
   // While the loads are under way.
-  if constexpr (kRotate) angle = angles_of(p, angle_input, position, first_pair);
+  if constexpr (kRotate) angle = angles_of(p, angle_input, token.position, first_pair);
 }
 
-template <int kHeads>
-ROPE_DEVICE void RopeThread<kHeads>::copy_rest(const RopeTensor& tensor) const {
-  const u32 piece = (place - kRotarySlots) * kSides + side;
+template <int kHeads, class Index>
+ROPE_DEVICE void RopeThread<kHeads, Index>::copy_rest(const RopeTensor& tensor, const Element* in,
+                                                      u32 piece) {
   if (piece >= kPassPieces) return;  // the last slot may have one for one side only
-  // `in` and `out` are where the side's first pair is.
-  const int at = kRotaryDim + int(piece) * kPassPiece - int(side) * (kRotaryDim / 2);
+  const int at = kRotaryDim + int(piece) * kPassPiece;
   Piece<kPassPiece> values[kRows];
 #pragma unroll
   for (int row = 0; row < kRows; ++row) {
@@ -158,8 +142,8 @@ ROPE_DEVICE void RopeThread<kHeads>::copy_rest(const RopeTensor& tensor) const {
   }
 }
 
-template <int kHeads>
-ROPE_DEVICE void RopeThread<kHeads>::rotate() {
+template <int kHeads, class Index>
+ROPE_DEVICE void RopeThread<kHeads, Index>::rotate() {
 #pragma unroll
   for (int row = 0; row < kRows; ++row) {
     if constexpr (kLayout == Layout::interleaved) {
@@ -172,9 +156,9 @@ ROPE_DEVICE void RopeThread<kHeads>::rotate() {
   }
 }
 
-template <int kHeads>
-ROPE_DEVICE void RopeThread<kHeads>::store(const RopeTensor& tensor) const {
-  if (!rotates()) return;
+template <int kHeads, class Index>
+ROPE_DEVICE void RopeThread<kHeads, Index>::store(const RopeTensor& tensor) const {
+  if (!rotates) return;
 #pragma unroll
   for (int row = 0; row < kRows; ++row) {
     if (row >= rows) break;
@@ -186,17 +170,17 @@ ROPE_DEVICE void RopeThread<kHeads>::store(const RopeTensor& tensor) const {
 }
 
 #if defined(__CUDACC__)
-template <int kHeads>
-ROPE_DEVICE void swap_rows(RopeThread<kHeads>& thread) {
+template <int kHeads, class Index>
+ROPE_DEVICE void swap_rows(RopeThread<kHeads, Index>& thread) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll
   for (int row = 0; row < thread.kRows; ++row) thread.receive(row, exchange(thread.sent(row)));
 #endif
 }
 
-template <int kHeads>
+template <int kHeads, class Index>
 ROPE_DEVICE void rope(const RopeParams& p, const RopeTensor& tensor, u32 block) {
-  RopeThread<kHeads> thread;
+  RopeThread<kHeads, Index> thread;
   thread.load(p, tensor, block, threadIdx.x, blockDim.x);
   if constexpr (kRotate) {
     if constexpr (kExchange) swap_rows(thread);
@@ -206,19 +190,28 @@ ROPE_DEVICE void rope(const RopeParams& p, const RopeTensor& tensor, u32 block) 
   thread.store(tensor);
 }
 
+template <class Index>
+ROPE_DEVICE void rope(const RopeParams& p, u32 block) {
+  if (block < p.q_blocks) {
+    rope<kQHeads, Index>(p, p.q, block);
+  } else {
+    rope<kKvHeads, Index>(p, p.k, block - p.q_blocks);
+  }
+}
+
 extern "C" __global__ void __launch_bounds__(kMostBlockThreads)
     ropejit_rope(const __grid_constant__ RopeParams p) {
-  if (blockIdx.x < p.q_blocks) {
-    rope<kQHeads>(p, p.q, blockIdx.x);
+  if (p.wide) {
+    rope<u64>(p, blockIdx.x);
   } else {
-    rope<kKvHeads>(p, p.k, blockIdx.x - p.q_blocks);
+    rope<u32>(p, blockIdx.x);
   }
 }
 #else
-template <int kHeads>
-void swap_rows(RopeThread<kHeads> (&lanes)[kWarpLanes]) {
+template <int kHeads, class Index>
+void swap_rows(RopeThread<kHeads, Index> (&lanes)[kWarpLanes]) {
   for (int row = 0; row < lanes[0].kRows; ++row) {
-    Words<RopeThread<kHeads>::kHalfBytes> sent[kWarpLanes];
+    Words<RopeThread<kHeads, Index>::kHalfBytes> sent[kWarpLanes];
     for (u32 lane = 0; lane < kWarpLanes; ++lane) sent[lane] = lanes[lane].sent(row);
     for (u32 lane = 0; lane < kWarpLanes; ++lane) {
       lanes[lane].receive(row, sent[lane ^ kHalfWarp]);
@@ -226,18 +219,27 @@ void swap_rows(RopeThread<kHeads> (&lanes)[kWarpLanes]) {
   }
 }
 
-template <int kHeads>
+template <int kHeads, class Index>
 void rope(const RopeParams& p, const RopeTensor& tensor, u32 block, u32 warp, u32 block_threads) {
-  RopeThread<kHeads> lanes[kWarpLanes] = {};
+  RopeThread<kHeads, Index> lanes[kWarpLanes] = {};
   for (u32 lane = 0; lane < kWarpLanes; ++lane) {
     lanes[lane].load(p, tensor, block, warp * kWarpLanes + lane, block_threads);
   }
   if constexpr (kRotate) {
     if constexpr (kExchange) swap_rows(lanes);
-    for (RopeThread<kHeads>& lane : lanes) lane.rotate();
+    for (RopeThread<kHeads, Index>& lane : lanes) lane.rotate();
     if constexpr (kExchange) swap_rows(lanes);
   }
-  for (const RopeThread<kHeads>& lane : lanes) lane.store(tensor);
+  for (const RopeThread<kHeads, Index>& lane : lanes) lane.store(tensor);
+}
+
+template <class Index>
+void rope(const RopeParams& p, u32 block, u32 warp, u32 block_threads) {
+  if (block < p.q_blocks) {
+    rope<kQHeads, Index>(p, p.q, block, warp, block_threads);
+  } else {
+    rope<kKvHeads, Index>(p, p.k, block - p.q_blocks, warp, block_threads);
+  }
 }
 
 // Executes the grid on the host, one warp after the other. Returns how many accesses were
@@ -246,10 +248,10 @@ extern "C" long long ropejit_rope_on_host(const RopeParams* p, u32 grid, u32 blo
   host_misaligned_accesses = 0;
   for (u32 block = 0; block < grid; ++block) {
     for (u32 warp = 0; warp < block_threads / kWarpLanes; ++warp) {
-      if (block < p->q_blocks) {
-        rope<kQHeads>(*p, p->q, block, warp, block_threads);
+      if (p->wide) {
+        rope<u64>(*p, block, warp, block_threads);
       } else {
-        rope<kKvHeads>(*p, p->k, block - p->q_blocks, warp, block_threads);
+        rope<u32>(*p, block, warp, block_threads);
       }
     }
   }

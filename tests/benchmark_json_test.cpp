@@ -174,7 +174,10 @@ TEST_CASE("a file that cannot be written is named, with the reason") {
   const std::string path = (folder / "missing" / "bench.json").string();
   CHECK(refusal([&] { write_json(small_report(), path); }) ==
         "io: " + path + ": cannot be written: No such file or directory");
-  CHECK(refusal([&] { write_json(small_report(), (folder / "").string()); }).find("io: ") == 0);
+  const std::string taken = (folder / "bench.json").string();
+  std::filesystem::create_directory(taken);
+  CHECK(refusal([&] { write_json(small_report(), taken); }).find("io: " + taken + ": ") == 0);
+  CHECK_FALSE(std::filesystem::exists(taken + ".new"));
 }
 
 TEST_CASE("the date is one") {

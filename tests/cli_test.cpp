@@ -63,9 +63,10 @@ TEST_CASE("the version is one line with the commit") {
 TEST_CASE("an unknown or missing verb is refused with the known ones") {
   const CommandLine cli;
   CHECK(refused(cli, {"prewrm"}) ==
-        "ropejit: unknown verb prewrm: must be prewarm, render, verify, cache or doctor; nearest "
-        "known: prewarm");
-  CHECK(refused(cli, {}) == "ropejit: name a verb: prewarm, render, verify, cache or doctor");
+        "ropejit: unknown verb prewrm: must be prewarm, render, verify, bench, explain, cache or "
+        "doctor; nearest known: prewarm");
+  CHECK(refused(cli, {}) ==
+        "ropejit: name a verb: prewarm, render, verify, bench, explain, cache or doctor");
   CHECK(refused(cli, {"cache"}) == "ropejit: cache: name a verb: list, verify or clear");
   CHECK(refused(cli, {"cache", "lst"}) ==
         "ropejit: cache: unknown verb lst: must be list, verify or clear; nearest known: list");

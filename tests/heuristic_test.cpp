@@ -28,8 +28,8 @@ TEST_CASE("every spec gets a valid config, one for few tokens and one for many")
           const LaunchConfig many = heuristic_config(spec, 8192);
           CHECK_NOTHROW(validate(few));
           CHECK_NOTHROW(validate(many));
-          CHECK(heuristic_config(spec, 256) == few);
-          CHECK(heuristic_config(spec, 257) == many);
+          CHECK(heuristic_config(spec, 1024) == few);
+          CHECK(heuristic_config(spec, 1025) == many);
         }
       }
     }
@@ -45,6 +45,12 @@ TEST_CASE("a thread of a long call moves 16 bytes, by as many heads as that take
   CHECK(heads(92, Dtype::bfloat16, Layout::sequential, 16) == 2);    // two runs of 4
   CHECK(heads(128, Dtype::bfloat16, Layout::sequential, 2) == 4);    // two runs of 2
   CHECK(heads(128, Dtype::float32, Layout::sequential, 16) == 1);
+}
+
+TEST_CASE("many heads share what a table gives") {
+  RopeSpec spec = spec_of(128, Dtype::bfloat16, Layout::sequential, 16);
+  spec.angles = AngleSource::table;
+  CHECK(heuristic_config(spec, 8192).heads_per_thread == 4);
 }
 
 }  // namespace

@@ -36,9 +36,9 @@ TEST_CASE("a warm start takes its kernels from disk and never opens NVRTC") {
   const StartTiming timing = measure_start(spec, default_frequencies(128, 500000.0L), 0,
                                            RuntimeOptions::from_environment());
   CHECK(timing.cold.nvrtc_opened);
-  CHECK(timing.cold.compiles == 2);
+  CHECK(timing.cold.compiles > 0);
   CHECK_FALSE(timing.warm.nvrtc_opened);
-  CHECK(timing.warm.disk_hits == 2);
+  CHECK(timing.warm.disk_hits == timing.cold.compiles);
   MESSAGE(
       fmt::format("cold start {:.1f} ms, warm start {:.3f} ms", timing.cold_ms, timing.warm_ms));
 }

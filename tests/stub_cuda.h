@@ -59,9 +59,9 @@ struct StubCuda {
   std::string device_name = "Stub GPU";
   int major = 9;
   int minor = 0;
-  std::size_t memory_bytes = std::size_t{80} << 30;
   int sm_count = 132;
   int l2_bytes = (50 << 20) + 4096;  ///< of no real device: what is shipped is not for this one
+  std::size_t memory_bytes = std::size_t{80} << 30;
   int registers = 40;
   int local_bytes = 16;
   std::size_t params_bytes = 0;

@@ -84,7 +84,7 @@ TEST_CASE("without that, the nearest token count of the spec, the smaller of two
   const ConfigChoice choice = choose(table, 10);
   CHECK(choice.config == kA);
   CHECK(choice.match == Match::near_tokens);
-  CHECK(choice.why == "measured for this spec at 1 tokens, the nearest count to 16");
+  CHECK(choice.why == "measured for this spec at 1 token, the nearest count that was");
   CHECK(choice.measured_tokens == 1);
 }
 
@@ -187,7 +187,7 @@ TEST_CASE("a config that cannot run is passed over for the next best, and that i
     CHECK(choice.config == kA);
     CHECK(choice.match == Match::near_tokens);
     CHECK(choice.why.starts_with(
-        "measured for this spec at 1 tokens, the nearest count to 8192; passed over what file "
+        "measured for this spec at 1 token, the nearest count that was; passed over what file "
         "says for 8192 tokens: "));
     const ConfigChoice alone = choose(table_of({entry(llama_spec(), 8192, config)}), 8192);
     CHECK(alone.config == heuristic_at(llama_spec(), 8192));
@@ -202,12 +202,12 @@ TEST_CASE("the reason names the rule that a config breaks, and how many more do"
                                       entry(llama_spec(), 4, {128, 32, Pairing::registers, 1}),
                                       entry(llama_spec(), 1, kA)});
   CHECK(choose(table, 8).why ==
-        "measured for this spec at 1 tokens, the nearest count to 8; passed over what file says "
+        "measured for this spec at 1 token, the nearest count that was; passed over what file says "
         "for 8 tokens: block_threads = 100: must be a multiple of 32, from 32 to 512; and 1 more");
   CHECK(choose(table, 4).why ==
-        "measured for this spec at 1 tokens, the nearest count to 4; passed over what file says "
+        "measured for this spec at 1 token, the nearest count that was; passed over what file says "
         "for 4 tokens: access_bytes = 32: is for sm_100 and later, not for sm_90; and 1 more");
-  CHECK(choose(table, 1).why == "measured for this spec at 1 tokens on this class of devices");
+  CHECK(choose(table, 1).why == "measured for this spec at 1 token on this class of devices");
 }
 
 TEST_CASE("a spec whose configs cannot run at all falls back to a near spec") {

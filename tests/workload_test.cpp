@@ -40,6 +40,12 @@ TEST_CASE("bytes are those of q and k, read once and written once") {
   CHECK(bytes_moved(workload) == 10 * (32 + 8) * 128 * 4 * 2);
 }
 
+TEST_CASE("of a table, the bytes of every token's cosines and sines are read once") {
+  Workload workload = llama(10);
+  workload.spec.angles = AngleSource::table;
+  CHECK(bytes_moved(workload) == 10 * (32 + 8) * 128 * 2 * 2 + 10 * 2 * 64 * 4);
+}
+
 TEST_CASE("what does not rotate moves out of place only") {
   Workload workload = llama(10);
   workload.spec.rotary_dim = 32;

@@ -9,10 +9,11 @@
 
 namespace ropejit {
 
-/// What a group's speeds relative to the copy should be at least.
+/// What a group's speeds relative to the copy, or to the twin, should be at least.
 struct BenchmarkTarget {
-  double mean = 0;   ///< the geometric mean of all cells
-  double worst = 0;  ///< every one of them
+  double mean = 0;       ///< the geometric mean of all cells
+  double worst = 0;      ///< every one of them
+  bool of_twin = false;  ///< relative to the rotation-free twin
 };
 
 /// Workloads that are measured and judged together.

@@ -24,8 +24,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kFooter =
     "Exits with 0 also where something would not work, as long as nobody asked for it: 3 means\n"
-    "that ROPEJIT_NVRTC, ROPEJIT_CUDA, ROPEJIT_CACHE_DIR or --cache-dir names something "
-    "unusable.\n\n"
+    "that ROPEJIT_NVRTC, ROPEJIT_CUDA, ROPEJIT_TUNED, ROPEJIT_CACHE_DIR or --cache-dir names\n"
+    "something unusable.\n\n"
     "Examples:\n"
     "  ropejit doctor\n"
     "  ropejit doctor --json\n\n";

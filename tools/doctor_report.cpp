@@ -12,6 +12,7 @@
 #include "cache/cubin_cache.h"
 #include "ropejit/error.h"
 #include "src/compiler.h"
+#include "src/tuning_table.h"
 #include "tools/host_kernel.h"
 
 namespace ropejit {
@@ -24,7 +25,9 @@ constexpr const char* kVariables[] = {"ROPEJIT_CACHE_DIR",
                                       "ROPEJIT_CUDA",
                                       "ROPEJIT_NO_COMPILE",
                                       "ROPEJIT_CPU_FALLBACK",
+                                      "ROPEJIT_TUNED",
                                       "XDG_CACHE_HOME",
+                                      "XDG_CONFIG_HOME",
                                       "HOME",
                                       "CUDA_HOME",
                                       "CUDA_PATH",
@@ -151,6 +154,20 @@ void add_driver_problems(DoctorReport& report, bool asked_for) {
   }
 }
 
+/// Files that are not what they should be; only the one that is named is taken for an error.
+void add_tuning_problems(DoctorReport& report, const RuntimeOptions& options) {
+  constexpr const char* kWhat = "choosing launch configs by a tuned file";
+  RuntimeOptions logged = options;
+  logged.log = [&](std::string_view line) {
+    report.problems.push_back({kWhat, std::string(line), false});
+  };
+  try {
+    TuningTable::load(logged);
+  } catch (const Error& error) {
+    report.problems.push_back({kWhat, error.what(), true});
+  }
+}
+
 void add_problems(DoctorReport& report, const RuntimeOptions& options, bool folder_given) {
   add_driver_problems(report, !options.cuda_library.empty());
   if (!report.nvrtc.error.empty()) {
@@ -164,6 +181,7 @@ void add_problems(DoctorReport& report, const RuntimeOptions& options, bool fold
     report.problems.push_back({"keeping kernels on disk, and pre-warming", report.cache.error,
                                folder_given || is_set("ROPEJIT_CACHE_DIR")});
   }
+  add_tuning_problems(report, options);
   if (!report.host_compiler.error.empty()) {
     report.problems.push_back({"`ropejit verify --cpu`", report.host_compiler.error, false});
   }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A whole pass on a machine with a GPU: builds, runs the tests that need the device, verifies every
 # model of tests/data/models/ on it, measures cold and warm start, runs part of the kernel matrix
-# under compute-sanitizer, and prints a short table last. docs/verification.md holds its results.
+# under compute-sanitizer, measures the suite of docs/performance.md and other libraries, and prints a
+# short table last. docs/verification.md and docs/performance.md hold its results.
 #   bash tools/gpu.sh [--out DIR]     DIR: where the full logs go (default: build-gpu/logs)
 # COMMIT names the commit where there is no repository. Installs nothing; on a machine that cannot install xxhash.h, put it into .deps/include/.
 set -uo pipefail
@@ -23,7 +24,7 @@ step() {
   local name=$1 start=$SECONDS result
   shift
   if "$@" >"$logs/$name.log" 2>&1; then
-    result=$(grep -E ' passed, |tests passed|ERROR SUMMARY|cold|warm' "$logs/$name.log" | tail -n 2 | paste -sd ';')
+    result=$(grep -E ' passed, |tests passed|ERROR SUMMARY|cold|warm| cells  mean|fastest peer' "$logs/$name.log" | tail -n 7 | paste -sd ';')
   else
     result="FAILED: $(tail -n 3 "$logs/$name.log" | paste -sd ' ')"
     failed=1
@@ -62,6 +63,10 @@ step memcheck "$sanitizer" --tool memcheck --error-exitcode 1 \
   build-gpu/ropejit verify --model tests/data/models/phi-2/config.json
 step racecheck "$sanitizer" --tool racecheck --error-exitcode 1 \
   build-gpu/ropejit verify --model tests/data/models/phi-2/config.json
+
+step bench build-gpu/ropejit bench --suite --json "$logs/suite.json"
+# What other libraries take, of those that Python finds here; the rest is reported as absent.
+step peers python3 tools/peers.py --ropejit build-gpu/ropejit --json "$logs/peers.json"
 
 printf '\n== %s, commit %s\n' "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader)" \
   "$(git rev-parse --short=12 HEAD 2>/dev/null || echo "${COMMIT:-unknown}")"

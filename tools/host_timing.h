@@ -20,8 +20,9 @@ struct PairedTiming {
 };
 
 struct PairedOptions {
-  int pairs = 1000;
-  int group = 10;  ///< repetitions between two looks at the clock
+  int pairs = 100;
+  int group = 100;  ///< repetitions between two looks at the clock: the first of them find the
+                    ///< processor's caches as waiting left them, and are no warm calls
 };
 
 /// Times groups of `first` and of `second` in turn, the other one first in every second pair, so

@@ -19,6 +19,7 @@
 #include "tools/cache_command.h"
 #include "tools/doctor_command.h"
 #include "tools/exit_code.h"
+#include "tools/explain_command.h"
 #include "tools/prewarm_command.h"
 #include "tools/render_command.h"
 #include "tools/runtime_options.h"
@@ -112,6 +113,7 @@ ExitCode run(int argc, char** argv) {
   add_render_command(app, result);
   add_verify_command(app, result);
   add_bench_command(app, result);
+  add_explain_command(app, result);
   add_cache_command(app, result);
   add_doctor_command(app, result);
   check_verbs(app, std::span(argv, static_cast<std::size_t>(argc)).subspan(1));

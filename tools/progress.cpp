@@ -60,8 +60,12 @@ Progress::Style Progress::style_here() {
   return redraws && ::isatty(STDERR_FILENO) == 1 ? Style::bar : Style::lines;
 }
 
-Progress::~Progress() {
+Progress::~Progress() { clear(); }
+
+void Progress::clear() {
+  const std::lock_guard lock(mutex_);
   if (!bar_.empty()) write(std::string(kErase));
+  bar_.clear();
 }
 
 void Progress::draw(std::string bar) {

@@ -30,6 +30,7 @@ class Progress {
   /// `outcome`.
   void step(std::size_t done, std::size_t total, std::string_view latest, std::string_view outcome);
   void note(std::string_view line);
+  void clear();  ///< removes the bar
 
  private:
   void write_above_bar(const std::string& line);

@@ -1,5 +1,7 @@
 #include "tools/tune_run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <limits>
@@ -100,7 +102,8 @@ Recording tune(std::span<const TuneCell> cells, Measurer& measurer, const Record
     if (i > 0 && !is_same_spec(cell.spec, cells[i - 1].spec)) neighbour.reset();
     const Time start = now();
     const CellRecord* found = earlier.find(cell.spec, cell.tokens);
-    TuneStep step{i + 1, cells.size()};
+    TuneStep step{i + 1, cells.size(),
+                  fmt::format("{}, {} tokens", describe(cell.spec), cell.tokens)};
     step.resumed = found != nullptr && found->complete;
     try {
       recording.cells.push_back(

@@ -30,6 +30,7 @@ std::vector<TuneCell> tune_cells(std::span<const Input> inputs, std::vector<std:
 struct TuneStep {
   std::size_t done = 0;
   std::size_t total = 0;
+  std::string name;                  ///< such as `d128 ... a16, 256 tokens`
   const CellRecord* cell = nullptr;  ///< absent: it could not be measured at all
   std::string problem{};             ///< then: why
   std::optional<Choice> choice{};    ///< nothing: no config could be measured

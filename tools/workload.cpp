@@ -65,8 +65,13 @@ std::string describe(const Workload& workload) {
 std::int64_t bytes_moved(const Workload& workload) noexcept {
   const RopeSpec& spec = workload.spec;
   const std::int64_t elements = workload.in_place ? spec.rotary() : spec.head_dim;
-  return 2 * workload.tokens * (spec.q_heads + spec.kv_heads) * elements *
-         static_cast<std::int64_t>(size_of(spec.dtype));
+  const std::int64_t rows = 2 * workload.tokens * (spec.q_heads + spec.kv_heads) * elements *
+                            static_cast<std::int64_t>(size_of(spec.dtype));
+  const std::int64_t table =
+      spec.angles == AngleSource::table
+          ? workload.tokens * spec.rotary() * static_cast<std::int64_t>(sizeof(float))
+          : 0;
+  return rows + table;
 }
 
 std::int64_t sequences_of(const Workload& workload) noexcept {

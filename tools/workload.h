@@ -38,8 +38,8 @@ void validate(const Workload& workload);
 /// One line, such as `d128 r128 ... a16, 8192 tokens, in place`.
 std::string describe(const Workload& workload);
 
-/// Bytes that the call has to move: q and k read once and written once. What does not rotate has to
-/// be moved out of place only.
+/// Bytes that the call has to move: q and k read once and written once, and, of a table, every
+/// token's row read once. What does not rotate has to be moved out of place only.
 std::int64_t bytes_moved(const Workload& workload) noexcept;
 
 /// Up to this many tokens a call is taken for a decoding step, where every token belongs to a

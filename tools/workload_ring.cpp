@@ -101,7 +101,9 @@ std::int64_t ring_bytes(const Workload& workload, std::int64_t l2_bytes) noexcep
                                  ? position_count(workload) * workload.spec.rotary() *
                                        static_cast<std::int64_t>(sizeof(float))
                                  : 0;
-  return static_cast<std::int64_t>(2 * sets * set_bytes(workload)) + table;
+  const std::size_t bytes =
+      std::max(set_bytes(workload), static_cast<std::size_t>(bytes_moved(workload) / 2));
+  return static_cast<std::int64_t>(2 * sets * bytes) + table;
 }
 
 WorkloadRing::WorkloadRing(std::shared_ptr<const Device> device, const Workload& workload)
@@ -110,8 +112,10 @@ WorkloadRing::WorkloadRing(std::shared_ptr<const Device> device, const Workload&
   const RopeSpec& spec = workload_.spec;
   const std::size_t count = sets_of(workload_, device_->info().l2_bytes);
   for (std::size_t set = 0; set < count; ++set) {
-    inputs_.push_back(device_->allocate(set_bytes(workload_)));
-    outputs_.push_back(device_->allocate(set_bytes(workload_)));
+    // A copy of as many bytes as the call moves has room, also where those include a table's.
+    const std::size_t bytes = std::max(set_bytes(workload_), copy_bytes());
+    inputs_.push_back(device_->allocate(bytes));
+    outputs_.push_back(device_->allocate(bytes));
   }
   fill_sets();
 
