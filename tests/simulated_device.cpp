@@ -7,6 +7,8 @@
 #include <limits>
 #include <string_view>
 
+#include "tools/tune_run.h"
+
 namespace ropejit {
 namespace {
 
@@ -92,6 +94,20 @@ TuneCell simulated_cell(int shape, std::int64_t tokens) {
   cell.frequencies = default_frequencies(128, 10000);
   cell.tokens = tokens;
   return cell;
+}
+
+Recording simulated_recording(int shapes, const std::vector<std::int64_t>& tokens,
+                              const SearchOptions& options) {
+  std::vector<TuneCell> cells;
+  for (int shape = 0; shape < shapes; ++shape) {
+    for (const std::int64_t count : tokens) cells.push_back(simulated_cell(shape, count));
+  }
+  Recording origin;
+  origin.device_class = kSimulatedClass;
+  origin.provenance = {"Made-up device",       "CUDA 13.0",   "NVRTC 13.0", "0.1.0 (test)",
+                       "2026-01-31T12:00:00Z", "ropejit tune"};
+  SimulatedMeasurer device(1);
+  return tune(cells, device, origin, options, false, [](const Recording&, const TuneStep&) {});
 }
 
 }  // namespace ropejit

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "tools/tune_measurer.h"
+#include "tools/tune_record.h"
+#include "tools/tune_search.h"
 
 namespace ropejit {
 
@@ -53,6 +55,10 @@ class SimulatedMeasurer : public Measurer {
   std::mt19937_64 random_;
   double level_ = 1;
 };
+
+/// What a search recorded of the made-up device, in cells of `shapes` shapes at every token count.
+Recording simulated_recording(int shapes, const std::vector<std::int64_t>& tokens,
+                              const SearchOptions& options);
 
 /// A cell of Llama-3's shape, and of others that differ from it by one number each.
 TuneCell simulated_cell(int shape, std::int64_t tokens);

@@ -31,9 +31,12 @@ namespace ropejit {
 namespace {
 
 constexpr const char* kFooter =
-    "Measures launch configs of each spec at each token count on a GPU, in place and out of place,\n"
-    "and writes the fastest to a tuned file (docs/tuning.md). Every config is verified against the\n"
-    "CPU reference before it is timed. Where the default, or a config that is simpler or was chosen\n"
+    "Measures launch configs of each spec at each token count on a GPU, in place and out of "
+    "place,\n"
+    "and writes the fastest to a tuned file (docs/tuning.md). Every config is verified against "
+    "the\n"
+    "CPU reference before it is timed. Where the default, or a config that is simpler or was "
+    "chosen\n"
     "for fewer tokens, is as fast within what can be told apart, it stays. After Ctrl-C the\n"
     "checkpoint beside the tuned file has all cells that were finished: --resume goes on there.\n"
     "The last line is `tuned N, default M, rejected K, left out L`.\n\n"
@@ -89,9 +92,10 @@ std::vector<std::int64_t> tokens_of(const std::string& text) {
   const std::vector<std::int64_t> tokens = parse_token_list("--tokens", text);
   for (const std::int64_t count : tokens) {
     if (bucket_tokens(token_bucket(count)) == count) continue;
-    refuse(fmt::format("--tokens = {}: {} does not stand for a bucket; must be powers of two from 1 "
-                       "to {}",
-                       text, count, bucket_tokens(kTokenBuckets - 1)));
+    refuse(
+        fmt::format("--tokens = {}: {} does not stand for a bucket; must be powers of two from 1 "
+                    "to {}",
+                    text, count, bucket_tokens(kTokenBuckets - 1)));
   }
   return tokens;
 }
@@ -111,9 +115,8 @@ auto load_named(Load load, const std::string& path) {
 std::vector<TuneCell> cells_of(const TuneOptions& options, const Recording* recording) {
   InputOptions inputs = options.inputs;
   if (recording != nullptr && inputs.models.empty() && inputs.specs.empty()) {
-    return recorded_cells(*recording, options.tokens.empty()
-                                          ? std::vector<std::int64_t>()
-                                          : tokens_of(options.tokens));
+    return recorded_cells(*recording, options.tokens.empty() ? std::vector<std::int64_t>()
+                                                             : tokens_of(options.tokens));
   }
   // Positions hardly decide which config is the fastest: one mode stands for all.
   if (!inputs.models.empty() && inputs.variants.empty()) inputs.variants = "positions=offset";
@@ -146,8 +149,9 @@ void write_results(const TuneOptions& options, const std::string& out, const Tun
       replace_file(file.path, file.text);
     }
   }
-  if (out.empty()) return;
-  save_tuning_file(out, with_run(before, tuning_run(recording)));
+  const TuningRun run = tuning_run(recording);
+  if (out.empty() || run.entries.empty()) return;
+  save_tuning_file(out, with_run(before, run));
   fmt::print("written to {}\n", out);
 }
 
@@ -174,16 +178,14 @@ ExitCode tune_inputs(const TuneOptions& options) {
                : TuneSession(options.cache_dir, options.device,
                              static_cast<unsigned>(options.threads), search, progress, interrupt);
   const Checkpoint checkpoint(out);
-  const Recording earlier =
-      options.resume ? checkpoint.load(session.origin()) : session.origin();
+  const Recording earlier = options.resume ? checkpoint.load(session.origin()) : session.origin();
   checkpoint.save(earlier);  // a folder that cannot be written is said before minutes of measuring
   TuneReport report(progress);
-  const Recording recording =
-      tune(cells, session.measurer(), earlier, search, interrupt.flag(),
-           [&](const Recording& so_far, const TuneStep& step) {
-             report.on_step(step);
-             checkpoint.save(so_far);
-           });
+  const Recording recording = tune(cells, session.measurer(), earlier, search, interrupt.flag(),
+                                   [&](const Recording& so_far, const TuneStep& step) {
+                                     report.on_step(step);
+                                     checkpoint.save(so_far);
+                                   });
   progress.clear();
   session.check_device(checkpoint);
   if (interrupt.flag()) {
@@ -219,9 +221,9 @@ void add_search_options(CLI::App& verb, TuneOptions& options) {
   verb.add_option("-t,--tokens", options.tokens,
                   fmt::format("Token counts, powers of two; default:\n{}", kDefaultTuneTokens))
       ->type_name("LIST");
-  verb.add_option("--budget", options.seconds,
-                  fmt::format("Seconds for one spec at one token count; default: {}",
-                              kDefaultSeconds))
+  verb.add_option(
+          "--budget", options.seconds,
+          fmt::format("Seconds for one spec at one token count; default: {}", kDefaultSeconds))
       ->type_name("SECONDS");
   verb.add_option("--measurements", options.search.measurements,
                   fmt::format("And how many measurements, a round of a config being one;\n"
@@ -249,18 +251,20 @@ void add_file_options(CLI::App& verb, TuneOptions& options) {
   verb.add_option("--export-t4", options.export_t4,
                   "Write all that was measured as T4 autotuning results")
       ->type_name("FILE");
-  verb.add_option("--export-cache", options.export_cache,
-                  "Write it as Kernel Tuner cache files, one per spec and token count: of several,\n"
-                  "the name of each comes before FILE's extension")
+  verb.add_option(
+          "--export-cache", options.export_cache,
+          "Write it as Kernel Tuner cache files, one per spec and token count: of several,\n"
+          "the name of each comes before FILE's extension")
       ->type_name("FILE");
 }
 
 /// What the verb does instead of tuning.
 void add_other_modes(CLI::App& verb, TuneOptions& options) {
   CLI::Option& merging =
-      *verb.add_option("--merge", options.merge,
-                       "Instead of tuning: write to --out what two tuned files have, of each entry\n"
-                       "the better measured one")
+      *verb.add_option(
+               "--merge", options.merge,
+               "Instead of tuning: write to --out what two tuned files have, of each entry\n"
+               "the better measured one")
            ->type_name("A B")
            ->expected(2);
   CLI::Option& comparing =

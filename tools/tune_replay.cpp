@@ -59,6 +59,10 @@ std::vector<Vetting> ReplayMeasurer::vet(const TuneCell& cell,
 
 std::vector<CallTimes> ReplayMeasurer::measure(const TuneCell& cell,
                                                std::span<const LaunchConfig> configs) {
+  if (const CellRecord* record = &record_of(recording_, cell); record != cell_) {
+    cell_ = record;
+    random_.seed(seed_);
+  }
   const std::uint64_t drawn = random_();
   std::vector<CallTimes> times;
   for (const LaunchConfig& config : configs) {

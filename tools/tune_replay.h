@@ -12,12 +12,13 @@
 namespace ropejit {
 
 /// Gives the times of a recording, without a device. Each round is one of the recorded rounds,
-/// drawn at random, the same for all configs.
+/// drawn at random, the same for all configs. What is drawn in a cell does not depend on the cells
+/// before it.
 class ReplayMeasurer : public Measurer {
  public:
   /// Borrows `recording`; `seed` decides which rounds are drawn.
   ReplayMeasurer(const Recording& recording, std::uint64_t seed)
-      : recording_(recording), random_(seed) {}
+      : recording_(recording), seed_(seed) {}
 
   /// What was timed, or tried and rejected. Throws Error(invalid_argument) for a cell that was not
   /// recorded, or without its default config.
@@ -28,6 +29,8 @@ class ReplayMeasurer : public Measurer {
 
  private:
   const Recording& recording_;
+  const std::uint64_t seed_;
+  const CellRecord* cell_ = nullptr;  ///< that was measured last
   std::mt19937_64 random_;
 };
 

@@ -30,11 +30,11 @@ std::string outcome_of(const TuneStep& step) {
   if (step.cell == nullptr) return "left out";
   if (!step.cell->complete) return "interrupted";
   if (!step.choice) return "no config could be measured";
-  return fmt::format("{:.3f} us  {}; {}; {}", step.choice->us, describe(step.choice->config),
-                     gain_text(*step.choice),
-                     step.resumed ? "from the checkpoint"
-                                  : fmt::format("{} configs in {:.1f} s", timed_in(*step.cell),
-                                                step.seconds));
+  return fmt::format(
+      "{:.3f} us  {}; {}; {}", step.choice->us, describe(step.choice->config),
+      gain_text(*step.choice),
+      step.resumed ? "from the checkpoint"
+                   : fmt::format("{} configs in {:.1f} s", timed_in(*step.cell), step.seconds));
 }
 
 std::string_view first_line(std::string_view message) {

@@ -20,8 +20,8 @@ class TuneReport {
   /// for its spec, and for a cell that was left out.
   void on_step(const TuneStep& step);
 
-  /// Lines with the gain over the defaults, and `tuned N, default M, rejected K, left out L`: cells,
-  /// those of them where the default was chosen, configs, and cells without a result.
+  /// Lines with the gain over the defaults, and `tuned N, default M, rejected K, left out L`:
+  /// cells, those of them where the default was chosen, configs, and cells without a result.
   std::string summary() const;
   /// Whether a config was rejected or a cell has nothing to choose.
   bool failed() const noexcept { return rejected_ > 0 || without_choice_ > 0; }

@@ -32,12 +32,9 @@ std::string command_of(const SearchOptions& search) {
 TuningProvenance provenance_of(const Device& device, const std::string& compiler,
                                const SearchOptions& search) {
   const int cuda = device.driver().version();
-  return {device.info().name,
-          fmt::format("CUDA {}.{}", cuda / 1000, cuda % 1000 / 10),
-          compiler,
-          fmt::format("{} ({})", version(), commit()),
-          utc_now(),
-          command_of(search)};
+  return {device.info().name, fmt::format("CUDA {}.{}", cuda / 1000, cuda % 1000 / 10),
+          compiler,           fmt::format("{} ({})", version(), commit()),
+          utc_now(),          command_of(search)};
 }
 
 void require_same(const std::string& path, std::string_view field, const std::string& there,
@@ -99,8 +96,7 @@ TuneSession::TuneSession(const std::optional<std::string>& cache_dir, int device
   options.log = [&progress](std::string_view line) { progress.note(line); };
   const std::string compiler = Compiler(options.nvrtc_library).version();
   runtime_ = std::make_unique<Runtime>(std::move(options));
-  auto measurer =
-      std::make_unique<DeviceMeasurer>(*runtime_, device, threads, interrupt.flag());
+  auto measurer = std::make_unique<DeviceMeasurer>(*runtime_, device, threads, interrupt.flag());
   device_ = measurer.get();
   measurer_ = std::move(measurer);
   origin_.device_class = device_class(device_->device().info());
