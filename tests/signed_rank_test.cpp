@@ -51,7 +51,7 @@ TEST_CASE("the interval holds the centre of symmetric noise in 99 of 100 cases, 
   std::mt19937_64 random(7);
   std::normal_distribution<double> normal;
   for (const double outliers : {0.0, 0.1}) {
-    for (const int count : {12, 48}) {
+    for (const int count : {12, 48, 400}) {
       int held = 0;
       for (int trial = 0; trial < 2000; ++trial) {
         std::vector<double> samples;
@@ -68,6 +68,18 @@ TEST_CASE("the interval holds the centre of symmetric noise in 99 of 100 cases, 
       CHECK(held < 2000);
     }
   }
+}
+
+TEST_CASE("hundreds of samples narrow the interval as they should") {
+  std::mt19937_64 random(13);
+  std::normal_distribution<double> normal;
+  std::vector<double> samples;
+  for (int i = 0; i < 40; ++i) samples.push_back(normal(random));
+  const CenterInterval few = center_interval(samples);
+  for (int i = 0; i < 960; ++i) samples.push_back(normal(random));
+  const CenterInterval many = center_interval(samples);
+  CHECK(many.high - many.low < (few.high - few.low) / 4);  // by a factor of 5
+  CHECK(many.high - many.low > (few.high - few.low) / 8);
 }
 
 TEST_CASE("the centre scatters less than the median, and outliers hardly move it") {

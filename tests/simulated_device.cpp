@@ -107,7 +107,7 @@ Recording simulated_recording(int shapes, const std::vector<std::int64_t>& token
   origin.provenance = {"Made-up device",       "CUDA 13.0",   "NVRTC 13.0", "0.1.0 (test)",
                        "2026-01-31T12:00:00Z", "ropejit tune"};
   SimulatedMeasurer device(1);
-  return tune(cells, device, origin, options, false, [](const Recording&, const TuneStep&) {});
+  return tune(cells, device, origin, options, false, [](const TuneStep&) {});
 }
 
 }  // namespace ropejit

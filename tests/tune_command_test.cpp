@@ -176,7 +176,7 @@ TEST_CASE("on a terminal one line is redrawn") {
 TEST_CASE("an interrupted tuning leaves a checkpoint, and goes on from it to the same end") {
   std::vector<std::int64_t> tokens;
   for (int bucket = 0; bucket < 18; ++bucket) tokens.push_back(std::int64_t{1} << bucket);
-  const Recording recording = recorded(12, tokens);
+  const Recording recording = recorded(6, tokens);
   TuneLine cli;
   const std::string whole = cli.path("whole.json");
   REQUIRE(cli.replay(recording, {"--out", whole}).exit_code == 0);

@@ -43,7 +43,7 @@ Recording tune_all(const std::vector<TuneCell>& cells, const SearchOptions& opti
   Recording origin;
   origin.device_class = device_class(gpu().device().info());
   origin.provenance = {gpu().device().info().name, "", "", "", "2026-01-31T12:00:00Z", ""};
-  return tune(cells, measurer, origin, options, stop, [](const Recording&, const TuneStep& step) {
+  return tune(cells, measurer, origin, options, stop, [](const TuneStep& step) {
     MESSAGE(fmt::format("{}: {} in {:.2f} s", step.name,
                         step.choice ? describe(step.choice->config) : "nothing", step.seconds));
   });

@@ -177,15 +177,15 @@ ExitCode tune_inputs(const TuneOptions& options) {
       replayed ? TuneSession(*replayed, search.seed)
                : TuneSession(options.cache_dir, options.device,
                              static_cast<unsigned>(options.threads), search, progress, interrupt);
-  const Checkpoint checkpoint(out);
+  Checkpoint checkpoint(out);
   const Recording earlier = options.resume ? checkpoint.load(session.origin()) : session.origin();
-  checkpoint.save(earlier);  // a folder that cannot be written is said before minutes of measuring
+  checkpoint.start(earlier);  // a folder that cannot be written is said before minutes of measuring
   TuneReport report(progress);
-  const Recording recording = tune(cells, session.measurer(), earlier, search, interrupt.flag(),
-                                   [&](const Recording& so_far, const TuneStep& step) {
-                                     report.on_step(step);
-                                     checkpoint.save(so_far);
-                                   });
+  const Recording recording =
+      tune(cells, session.measurer(), earlier, search, interrupt.flag(), [&](const TuneStep& step) {
+        report.on_step(step);
+        if (step.cell != nullptr) checkpoint.add(*step.cell);
+      });
   progress.clear();
   session.check_device(checkpoint);
   if (interrupt.flag()) {

@@ -60,18 +60,6 @@ ordered_json json_of(const Candidate& candidate) {
   return object;
 }
 
-std::string text_of(const CellRecord& cell) {
-  std::string text = fmt::format(
-      "  {{\"spec\": {},\n   \"tokens\": {}, \"final_from\": {}, \"complete\": {}, "
-      "\"timestamp\": {},\n   \"candidates\": [",
-      to_json(cell.spec), cell.tokens, cell.final_from, cell.complete,
-      printed(ordered_json(cell.timestamp)));
-  for (std::size_t i = 0; i < cell.candidates.size(); ++i) {
-    text += fmt::format("{}\n    {}", i == 0 ? "" : ",", printed(json_of(cell.candidates[i])));
-  }
-  return text + "\n   ]}";
-}
-
 JsonValue required(const JsonValue& object, std::string_view key) {
   return require(object, key, "a recording");
 }
@@ -157,23 +145,43 @@ CellRecord read_cell(const JsonValue& object) {
 
 }  // namespace
 
-const CellRecord* Recording::find(const RopeSpec& spec, std::int64_t tokens) const noexcept {
+const CellRecord* Recording::find(const RopeSpec& spec, std::int64_t tokens) const {
+  const SpecClass wanted = spec_class(spec);
   const auto found = std::find_if(cells.begin(), cells.end(), [&](const CellRecord& cell) {
-    return cell.spec == spec && cell.tokens == tokens;
+    return cell.tokens == tokens && spec_class(cell.spec) == wanted;
   });
   return found == cells.end() ? nullptr : &*found;
 }
 
-std::string to_json(const Recording& recording) {
+std::string to_json(const CellRecord& cell) {
+  std::string text = fmt::format(
+      "  {{\"spec\": {},\n   \"tokens\": {}, \"final_from\": {}, \"complete\": {}, "
+      "\"timestamp\": {},\n   \"candidates\": [",
+      to_json(cell.spec), cell.tokens, cell.final_from, cell.complete,
+      printed(ordered_json(cell.timestamp)));
+  for (std::size_t i = 0; i < cell.candidates.size(); ++i) {
+    text += fmt::format("{}\n    {}", i == 0 ? "" : ",", printed(json_of(cell.candidates[i])));
+  }
+  return text + "\n   ]}";
+}
+
+std::string to_json(const Recording& origin, std::span<const std::string> cells) {
   std::string text = fmt::format(
       "{{\"format\": \"{}\", \"version\": {},\n \"device_class\": \"{}\",\n "
       "\"provenance\": {},\n \"cells\": [",
-      kFormat, kFormatVersion, describe(recording.device_class),
-      printed(json_of(recording.provenance)));
-  for (std::size_t i = 0; i < recording.cells.size(); ++i) {
-    text += fmt::format("{}\n{}", i == 0 ? "" : ",", text_of(recording.cells[i]));
+      kFormat, kFormatVersion, describe(origin.device_class), printed(json_of(origin.provenance)));
+  std::string_view comma;
+  for (const std::string& cell : cells) {
+    text.append(comma).append("\n").append(cell);
+    comma = ",";
   }
   return text + "\n ]}\n";
+}
+
+std::string to_json(const Recording& recording) {
+  std::vector<std::string> cells;
+  for (const CellRecord& cell : recording.cells) cells.push_back(to_json(cell));
+  return to_json(recording, cells);
 }
 
 Recording parse_recording(std::string_view json, const std::string& origin) {

@@ -2,6 +2,7 @@
 #define ROPEJIT_TOOLS_TUNE_RECORD_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,13 +53,18 @@ struct Recording {
   TuningProvenance provenance;
   std::vector<CellRecord> cells;
 
-  /// The cell of a spec and a token count; nullptr if there is none.
-  const CellRecord* find(const RopeSpec& spec, std::int64_t tokens) const noexcept;
+  /// The cell of a token count and of a spec, or one that is tuned alike (see SpecClass); nullptr
+  /// if there is none.
+  const CellRecord* find(const RopeSpec& spec, std::int64_t tokens) const;
   bool operator==(const Recording&) const = default;
 };
 
 /// A JSON document with one line per candidate, times to five digits.
 std::string to_json(const Recording& recording);
+/// The same of a recording without its cells and what each cell adds to it, for documents that grow
+/// cell by cell.
+std::string to_json(const Recording& origin, std::span<const std::string> cells);
+std::string to_json(const CellRecord& cell);
 /// Throws Error(invalid_argument) that names `origin`, the field, its value and the rule.
 Recording parse_recording(std::string_view json, const std::string& origin);
 /// Reads a file; Error(io) if it cannot be read.

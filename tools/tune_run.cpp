@@ -94,7 +94,7 @@ std::vector<TuneCell> tune_cells(std::span<const Input> inputs, std::vector<std:
 
 Recording tune(std::span<const TuneCell> cells, Measurer& measurer, const Recording& earlier,
                const SearchOptions& options, const std::atomic<bool>& stop,
-               const std::function<void(const Recording&, const TuneStep&)>& on_cell) {
+               const std::function<void(const TuneStep&)>& on_cell) {
   Recording recording{earlier.device_class, earlier.provenance, {}};
   std::optional<LaunchConfig> neighbour;
   for (std::size_t i = 0; i < cells.size() && !stop; ++i) {
@@ -117,7 +117,7 @@ Recording tune(std::span<const TuneCell> cells, Measurer& measurer, const Record
     if (step.cell != nullptr && step.cell->complete) step.choice = choose(*step.cell, neighbour);
     if (step.choice) neighbour = step.choice->config;
     step.seconds = std::chrono::duration<double>(now() - start).count();
-    on_cell(recording, step);
+    on_cell(step);
   }
   return recording;
 }

@@ -40,12 +40,12 @@ struct TuneStep {
 
 /// Tunes cells one after the other. What `earlier` has of them is not done again: complete cells
 /// are taken as they are, and configs that crashed are not tried for their spec any more. Calls
-/// `on_cell` after each, with all that was measured so far. When `stop` becomes true, it ends soon,
+/// `on_cell` after each. When `stop` becomes true, it ends soon,
 /// with a last cell that is not complete. The result has the cells in their order. A cell that does
 /// not fit into the device's memory is left out; other Errors are thrown.
 Recording tune(std::span<const TuneCell> cells, Measurer& measurer, const Recording& earlier,
                const SearchOptions& options, const std::atomic<bool>& stop,
-               const std::function<void(const Recording&, const TuneStep&)>& on_cell);
+               const std::function<void(const TuneStep&)>& on_cell);
 
 /// The choices for the cells of a recording, which stand by spec and ascending token count.
 std::vector<std::optional<Choice>> choices_of(const Recording& recording);

@@ -63,8 +63,20 @@ Recording Checkpoint::load(const Recording& origin) const {
   return earlier;
 }
 
-void Checkpoint::save(const Recording& recording) const {
-  if (!path_.empty()) replace_file(path_, to_json(recording));
+void Checkpoint::start(const Recording& origin) {
+  origin_ = {origin.device_class, origin.provenance, {}};
+  cells_.clear();
+  save();
+}
+
+void Checkpoint::add(const CellRecord& cell) {
+  if (path_.empty()) return;
+  cells_.push_back(to_json(cell));
+  save();
+}
+
+void Checkpoint::save() const {
+  if (!path_.empty()) replace_file(path_, to_json(origin_, cells_));
 }
 
 void Checkpoint::remove() const {

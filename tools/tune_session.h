@@ -26,13 +26,19 @@ class Checkpoint {
   /// What an earlier tuning has left, or `origin` if there is nothing. Throws Failure(usage) if it
   /// is from another device, driver, compiler or version, which it names.
   Recording load(const Recording& origin) const;
-  void save(const Recording& recording) const;
+  /// Begins anew, without cells.
+  void start(const Recording& origin);
+  void add(const CellRecord& cell);
   void remove() const;
   /// A sentence for whoever interrupted a tuning.
   std::string advice() const;
 
  private:
+  void save() const;
+
   std::string path_;
+  Recording origin_;
+  std::vector<std::string> cells_;  ///< as they are written
 };
 
 /// A device or a recording to tune on, and what is to be said of it.
