@@ -8,7 +8,6 @@
 namespace ropejit {
 namespace {
 
-constexpr std::size_t kMostSamples = 96;
 constexpr double kNormalQuantile = 2.576;  // 99% of a normal distribution lie within
 
 /// How many of the pairs' means lie below the interval.
@@ -19,29 +18,15 @@ std::size_t means_below(std::size_t samples) {
   return static_cast<std::size_t>(std::max(expected - kNormalQuantile * deviation, 0.0));
 }
 
-/// Few enough samples for all pairs of them: more are averaged in groups.
-std::vector<double> thinned(std::span<const double> samples) {
-  const std::size_t group = (samples.size() + kMostSamples - 1) / kMostSamples;
-  std::vector<double> means;
-  for (std::size_t first = 0; first < samples.size(); first += group) {
-    const std::span<const double> members =
-        samples.subspan(first, std::min(group, samples.size() - first));
-    double sum = 0;
-    for (const double sample : members) sum += sample;
-    means.push_back(sum / static_cast<double>(members.size()));
-  }
-  return means;
-}
-
 }  // namespace
 
-CenterInterval center_interval(std::span<const double> all) {
-  const std::vector<double> samples = thinned(all);
+CenterInterval center_interval(std::span<const double> samples) {
   std::vector<double> means;
   means.reserve(samples.size() * (samples.size() + 1) / 2);
   for (std::size_t i = 0; i < samples.size(); ++i) {
     for (std::size_t j = i; j < samples.size(); ++j) means.push_back((samples[i] + samples[j]) / 2);
   }
+  // Of hundreds of samples there are tens of thousands of means: sorting all takes too long.
   const auto ranked = [&](std::size_t rank) {
     const auto place = means.begin() + static_cast<std::ptrdiff_t>(rank);
     std::nth_element(means.begin(), place, means.end());

@@ -19,7 +19,7 @@ struct CenterInterval {
 /// Fewer than ten samples are too few for that, and the interval is their range. Of more than 96,
 /// groups of consecutive ones are averaged first, so that it costs a tenth of a millisecond at
 /// most. At least one sample.
-CenterInterval center_interval(std::span<const double> all);
+CenterInterval center_interval(std::span<const double> samples);
 
 }  // namespace ropejit
 

@@ -26,7 +26,7 @@ constexpr std::size_t kMostHalved = 48;     ///< candidates that the halving beg
 constexpr int kRoundsPerHalving = 2;
 constexpr std::size_t kFinalists = 10;
 constexpr std::size_t kLeastFinalRounds = 3;
-constexpr int kFinalRoundsPerLook = 24;
+constexpr int kFirstLook = 24;  ///< after so many final rounds, then after twice as many each time
 constexpr int kMostFinalRounds = 400;
 
 class Search {
@@ -257,9 +257,11 @@ class Search {
   void compare(const Indices& best) {
     Indices finalists = choose_finalists(best);
     record_.final_from = round_;
+    int look = kFirstLook;
     for (int i = 0; i < kMostFinalRounds && !stop_; ++i) {
       if (i > 0 && used() >= 1 && !options_.exhaustive) return;
-      if (i > 0 && i % kFinalRoundsPerLook == 0) {
+      if (i == look) {
+        look *= 2;
         finalists = indices_of(undecided(record_, neighbour_));
         if (finalists.empty()) return;
       }
