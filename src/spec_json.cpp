@@ -1,10 +1,10 @@
+#include "src/spec_json.h"
+
 #include <array>
 #include <nlohmann/json.hpp>
 
 #include "ropejit/error.h"
-#include "ropejit/model.h"
 #include "src/json_fields.h"
-#include "src/json_value.h"
 #include "src/text.h"
 
 namespace ropejit {
@@ -40,6 +40,8 @@ RopeSpec read_fields(const JsonValue& object) {
   return spec;
 }
 
+}  // namespace
+
 SpecFile read_spec(const JsonValue& object) {
   check_keys(object, kKeys);
   SpecFile file;
@@ -54,8 +56,6 @@ SpecFile read_spec(const JsonValue& object) {
   }
   return file;
 }
-
-}  // namespace
 
 std::vector<SpecFile> parse_specs(std::string_view json, const std::string& origin) {
   const JsonValue document = JsonValue::parse(json, origin);

@@ -32,7 +32,7 @@ std::string refused_spec(const std::string& fields) {
 
 TEST_CASE("every verb has help with its options, examples and the exit codes") {
   const CommandLine cli;
-  for (const std::string verb : {"prewarm", "render", "verify", "cache", "doctor"}) {
+  for (const std::string verb : {"prewarm", "render", "verify", "tune", "cache", "doctor"}) {
     CAPTURE(verb);
     const CommandResult result = cli.run({verb, "--help"});
     CHECK(result.exit_code == 0);
@@ -46,7 +46,7 @@ TEST_CASE("every verb has help with its options, examples and the exit codes") {
 TEST_CASE("the tool's own help lists the verbs and the exit codes") {
   const CommandResult result = CommandLine().run({"--help"});
   CHECK(result.exit_code == 0);
-  for (const std::string verb : {"prewarm", "render", "verify", "cache", "doctor"}) {
+  for (const std::string verb : {"prewarm", "render", "verify", "tune", "cache", "doctor"}) {
     CHECK(count_lines(result.out, "  " + verb + " ") == 1);
   }
   CHECK(contains(result.out, "Exit codes:"));
@@ -63,10 +63,11 @@ TEST_CASE("the version is one line with the commit") {
 TEST_CASE("an unknown or missing verb is refused with the known ones") {
   const CommandLine cli;
   CHECK(refused(cli, {"prewrm"}) ==
-        "ropejit: unknown verb prewrm: must be prewarm, render, verify, bench, explain, cache or "
+        "ropejit: unknown verb prewrm: must be prewarm, render, verify, bench, tune, explain, "
+        "cache or "
         "doctor; nearest known: prewarm");
   CHECK(refused(cli, {}) ==
-        "ropejit: name a verb: prewarm, render, verify, bench, explain, cache or doctor");
+        "ropejit: name a verb: prewarm, render, verify, bench, tune, explain, cache or doctor");
   CHECK(refused(cli, {"cache"}) == "ropejit: cache: name a verb: list, verify or clear");
   CHECK(refused(cli, {"cache", "lst"}) ==
         "ropejit: cache: unknown verb lst: must be list, verify or clear; nearest known: list");
@@ -83,7 +84,7 @@ TEST_CASE("an unknown option is refused with the nearest known one") {
 
 TEST_CASE("a verb without inputs, or with variants of none, is refused") {
   const CommandLine cli;
-  for (const std::string verb : {"prewarm", "render", "verify"}) {
+  for (const std::string verb : {"prewarm", "render", "verify", "tune"}) {
     CHECK(refused(cli, {verb}) ==
           "ropejit: nothing to work on: name a --model config.json or a --spec spec.json");
     CHECK(refused(cli, {verb, "--spec", cli.spec(kSmallSpec), "--variants", "all"}) ==

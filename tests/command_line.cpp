@@ -135,6 +135,7 @@ CommandResult CommandLine::run(const std::vector<std::string>& arguments) const 
     ::execve(argv[0], argv.data(), envp.data());
     ::_exit(127);
   }
+  if (meanwhile) meanwhile(child);
   CommandResult result;
   const std::string shown = terminal.read_to_end();
   int status = 0;

@@ -1,6 +1,9 @@
 #ifndef ROPEJIT_TESTS_COMMAND_LINE_H_
 #define ROPEJIT_TESTS_COMMAND_LINE_H_
 
+#include <sys/types.h>
+
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -39,6 +42,8 @@ class CommandLine {
   TemporaryFolder folder;
   Stream out = Stream::captured;
   Stream err = Stream::captured;
+  /// What the test does while the tool runs.
+  std::function<void(pid_t)> meanwhile;
 
  private:
   std::map<std::string, std::string> environment_;

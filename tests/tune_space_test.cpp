@@ -16,6 +16,9 @@
 namespace ropejit {
 namespace {
 
+/// An H200, but for its capability.
+DeviceClass device(int major) { return {major, 0, 132, 62914560}; }
+
 RopeSpec llama() {
   RopeSpec spec;
   spec.head_dim = 128;
@@ -44,11 +47,11 @@ bool has(const std::vector<LaunchConfig>& space, const LaunchConfig& config) {
 }
 
 /// The names of the constraints that a config breaks for `spec`.
-std::set<std::string> broken(const RopeSpec& spec, std::int64_t tokens, int architecture,
-                             const LaunchConfig& config) {
+std::set<std::string> broken(const RopeSpec& spec, std::int64_t tokens,
+                             const DeviceClass& device_class, const LaunchConfig& config) {
   std::set<std::string> names;
   for (const TuneConstraint& rule : tune_constraints()) {
-    if (!rule.holds({tuned_kernel_spec(spec), tokens, architecture, config})) {
+    if (!rule.holds({tuned_kernel_spec(spec), tokens, device_class, config})) {
       names.emplace(rule.name);
     }
   }
@@ -59,47 +62,57 @@ std::set<std::string> broken(const RopeSpec& spec, std::int64_t tokens, int arch
 
 TEST_CASE("no kernel is tried twice, and none of the product is left out but for a reason") {
   for (const RopeSpec& spec : {llama(), gptj()}) {
-    for (const int architecture : {80, 90, 100}) {
-      const std::vector<LaunchConfig> space = tune_space(spec, 4096, architecture);
+    for (const int major : {8, 9, 10}) {
+      const std::vector<LaunchConfig> space = tune_space(spec, 4096, device(major));
       std::set<std::string> made;
       for (const LaunchConfig& config : space) made.insert(made_of(spec, config));
       CHECK(made.size() == space.size());
-      std::size_t excluded = 0;
+      std::size_t valid = 0;
       for (const int threads : kBlockThreads) {
         for (const int bytes : kAccessBytes) {
           for (const Pairing pairing : kPairings) {
             for (const int heads : kHeadsPerThread) {
-              const LaunchConfig config{threads, bytes, pairing, heads};
-              CHECK(broken(spec, 4096, architecture, config).empty() == has(space, config));
-              excluded += broken(spec, 4096, architecture, config).empty() ? 0 : 1;
+              for (const bool streaming : kStreamingStores) {
+                const LaunchConfig config{threads, bytes, pairing, heads, streaming};
+                const bool holds = broken(spec, 4096, device(major), config).empty();
+                CHECK(holds == has(space, config));
+                valid += holds ? 1 : 0;
+              }
             }
           }
         }
       }
-      CHECK(space.size() + excluded == 10 * 4 * 2 * 3);
+      CHECK(space.size() == valid);
     }
   }
 }
 
 TEST_CASE("the space of a common spec at many tokens") {
-  CHECK(tune_space(llama(), 4096, 90).size() == 10 * 3 * 2 * 3);
-  CHECK(tune_space(gptj(), 4096, 90).size() == 10 * 3 * 1 * 3);
+  CHECK(tune_space(llama(), 4096, device(9)).size() == 10 * 3 * 2 * 3);
+  CHECK(tune_space(llama(), 8192, device(9)).size() == 10 * 3 * 2 * 3 * 2);
+  CHECK(tune_space(gptj(), 4096, device(9)).size() == 10 * 3 * 1 * 3 * 2);
 }
 
 TEST_CASE("every constraint excludes a config by itself") {
   const auto alone = [](const std::string& name) { return std::set<std::string>{name}; };
-  CHECK(broken(gptj(), 4096, 90, {128, 16, Pairing::exchange, 1}).contains("halves_to_exchange"));
+  CHECK(broken(gptj(), 4096, device(9), {128, 16, Pairing::exchange, 1})
+            .contains("halves_to_exchange"));
   RopeSpec narrow = llama();
   narrow.alignment = 8;
-  CHECK(broken(narrow, 4096, 90, {128, 16, Pairing::registers, 1}) == alone("canonical"));
-  CHECK(broken(narrow, 4096, 90, {128, 8, Pairing::registers, 1}).empty());
-  CHECK(broken(llama(), 4096, 90, {128, 32, Pairing::registers, 1})
+  CHECK(broken(narrow, 4096, device(9), {128, 16, Pairing::registers, 1}) == alone("canonical"));
+  CHECK(broken(narrow, 4096, device(9), {128, 8, Pairing::registers, 1}).empty());
+  CHECK(broken(llama(), 4096, device(9), {128, 32, Pairing::registers, 1})
             .contains("one_instruction_per_access"));
-  CHECK_FALSE(broken(llama(), 4096, 100, {128, 32, Pairing::registers, 1})
+  CHECK_FALSE(broken(llama(), 4096, device(10), {128, 32, Pairing::registers, 1})
                   .contains("one_instruction_per_access"));
-  CHECK(broken(llama(), 1, 90, {512, 16, Pairing::registers, 4}) == alone("work_for_every_thread"));
-  CHECK(broken(llama(), 1, 90, {192, 16, Pairing::registers, 1}).empty());  // q has 256 slots
-  CHECK(broken(llama(), 4096, 90, {512, 16, Pairing::registers, 4}).empty());
+  CHECK(broken(llama(), 4096, device(9), {128, 16, Pairing::registers, 1, true}) ==
+        alone("results_beyond_cache"));  // 40 MB of results, 60 of cache
+  CHECK(broken(llama(), 8192, device(9), {128, 16, Pairing::registers, 1, true}).empty());
+  CHECK(broken(llama(), 1, device(9), {512, 16, Pairing::registers, 4}) ==
+        alone("work_for_every_thread"));
+  CHECK(
+      broken(llama(), 1, device(9), {192, 16, Pairing::registers, 1}).empty());  // q has 256 slots
+  CHECK(broken(llama(), 4096, device(9), {512, 16, Pairing::registers, 4}).empty());
 }
 
 TEST_CASE("every constraint has a name and a reason of its own") {
@@ -117,7 +130,7 @@ TEST_CASE("every constraint has a name and a reason of its own") {
 
 TEST_CASE("with few tokens no block could be a step smaller and still hold all the work") {
   const RopeSpec kernel_spec = tuned_kernel_spec(llama());
-  for (const LaunchConfig& config : tune_space(llama(), 1, 90)) {
+  for (const LaunchConfig& config : tune_space(llama(), 1, device(9))) {
     if (config == default_config(llama(), 1) || config.block_threads == 32) continue;
     LaunchConfig smaller = config;
     smaller.block_threads = *std::prev(
@@ -133,42 +146,41 @@ TEST_CASE("the default is tried, even where the constraints exclude it") {
   tiny.q_heads = tiny.kv_heads = 1;
   for (const std::int64_t tokens : {1, 300, 100000}) {
     for (const RopeSpec& spec : {llama(), gptj(), tiny}) {
-      const std::vector<LaunchConfig> space = tune_space(spec, tokens, 90);
+      const std::vector<LaunchConfig> space = tune_space(spec, tokens, device(9));
       CHECK(std::count(space.begin(), space.end(), default_config(spec, tokens)) == 1);
     }
   }
-  CHECK_FALSE(broken(tiny, 1, 90, default_config(tiny, 1)).empty());
+  CHECK_FALSE(broken(tiny, 1, device(9), default_config(tiny, 1)).empty());
   RopeSpec narrow = llama();
   narrow.alignment = 2;
   CHECK(default_config(narrow, 100000).access_bytes == 4);  // the least that a config can name
 }
 
 TEST_CASE("neighbours are one step away in one field") {
-  const std::vector<LaunchConfig> space = tune_space(llama(), 4096, 90);
+  const std::vector<LaunchConfig> space = tune_space(llama(), 8192, device(9));
   const std::vector<LaunchConfig> inner = neighbours({128, 8, Pairing::registers, 2}, space);
   const std::vector<LaunchConfig> expected = {
       {96, 8, Pairing::registers, 2},  {160, 8, Pairing::registers, 2},
       {128, 4, Pairing::registers, 2}, {128, 16, Pairing::registers, 2},
       {128, 8, Pairing::exchange, 2},  {128, 8, Pairing::registers, 1},
-      {128, 8, Pairing::registers, 4},
+      {128, 8, Pairing::registers, 4}, {128, 8, Pairing::registers, 2, true},
   };
   CHECK(inner == expected);
-  const std::vector<LaunchConfig> corner = neighbours({32, 4, Pairing::registers, 1}, space);
+  const std::vector<LaunchConfig> corner = neighbours({32, 4, Pairing::registers, 1, true}, space);
   const std::vector<LaunchConfig> at_corner = {
-      {64, 4, Pairing::registers, 1},
-      {32, 8, Pairing::registers, 1},
-      {32, 4, Pairing::exchange, 1},
-      {32, 4, Pairing::registers, 2},
+      {64, 4, Pairing::registers, 1, true}, {32, 8, Pairing::registers, 1, true},
+      {32, 4, Pairing::exchange, 1, true},  {32, 4, Pairing::registers, 2, true},
+      {32, 4, Pairing::registers, 1},
   };
   CHECK(corner == at_corner);
 }
 
 TEST_CASE("neighbours stay inside the space, and a config outside it has some inside") {
-  const std::vector<LaunchConfig> space = tune_space(gptj(), 1, 90);
+  const std::vector<LaunchConfig> space = tune_space(gptj(), 1, device(9));
   for (const LaunchConfig& config : space) {
     for (const LaunchConfig& neighbour : neighbours(config, space)) CHECK(has(space, neighbour));
   }
-  const std::vector<LaunchConfig> large = tune_space(gptj(), 4096, 90);
+  const std::vector<LaunchConfig> large = tune_space(gptj(), 4096, device(9));
   const std::vector<LaunchConfig> outside = neighbours({224, 16, Pairing::registers, 1}, large);
   CHECK(has(outside, {192, 16, Pairing::registers, 1}));
   CHECK(has(outside, {256, 16, Pairing::registers, 1}));

@@ -23,6 +23,7 @@
 #include "tools/prewarm_command.h"
 #include "tools/render_command.h"
 #include "tools/runtime_options.h"
+#include "tools/tune_command.h"
 #include "tools/verify_command.h"
 #include "tools/version.h"
 
@@ -113,6 +114,7 @@ ExitCode run(int argc, char** argv) {
   add_render_command(app, result);
   add_verify_command(app, result);
   add_bench_command(app, result);
+  add_tune_command(app, result);
   add_explain_command(app, result);
   add_cache_command(app, result);
   add_doctor_command(app, result);

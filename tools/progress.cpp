@@ -37,21 +37,19 @@ std::size_t terminal_columns() {
   return size.ws_col;
 }
 
-std::string bar_text(std::size_t done, std::size_t total, const PrewarmResult& latest) {
+std::string bar_text(std::size_t done, std::size_t total, std::string_view latest) {
   constexpr std::size_t kWidth = 30;
   const std::size_t filled = kWidth * done / total;
-  std::string text = fmt::format("[{:=<{}}{:<{}}] {}/{}  {}  {}", "", filled, "", kWidth - filled,
-                                 done, total, latest.arch, latest.kernel);
+  std::string text = fmt::format("[{:=<{}}{:<{}}] {}/{}  {}", "", filled, "", kWidth - filled, done,
+                                 total, latest);
   // A line that fills the last column would wrap, and its first row would stay.
   const std::size_t columns = terminal_columns();
   if (text.size() >= columns) text.resize(columns - 1);
   return text;
 }
 
-std::string line_text(std::size_t done, std::size_t total, const PrewarmResult& latest) {
-  return fmt::format("[{:>{}}/{}] {:<8}  {:<6}  {}  {:.1f} ms\n", done,
-                     fmt::formatted_size("{}", total), total, name(latest.status), latest.arch,
-                     latest.kernel, latest.milliseconds);
+std::string line_text(std::size_t done, std::size_t total, std::string_view text) {
+  return fmt::format("[{:>{}}/{}] {}\n", done, fmt::formatted_size("{}", total), total, text);
 }
 
 }  // namespace
@@ -62,8 +60,12 @@ Progress::Style Progress::style_here() {
   return redraws && ::isatty(STDERR_FILENO) == 1 ? Style::bar : Style::lines;
 }
 
-Progress::~Progress() {
+Progress::~Progress() { clear(); }
+
+void Progress::clear() {
+  const std::lock_guard lock(mutex_);
   if (!bar_.empty()) write(std::string(kErase));
+  bar_.clear();
 }
 
 void Progress::draw(std::string bar) {
@@ -85,10 +87,23 @@ void Progress::step(std::size_t done, std::size_t total, const PrewarmResult& la
     write_above_bar(
         fmt::format("failed: {} for {}: {}", latest.kernel, latest.arch, latest.message));
   }
+  show(done, total, fmt::format("{}  {}", latest.arch, latest.kernel),
+       fmt::format("{:<8}  {:<6}  {}  {:.1f} ms", name(latest.status), latest.arch, latest.kernel,
+                   latest.milliseconds));
+}
+
+void Progress::step(std::size_t done, std::size_t total, std::string_view latest,
+                    std::string_view outcome) {
+  const std::lock_guard lock(mutex_);
+  show(done, total, latest, fmt::format("{}  {}", latest, outcome));
+}
+
+void Progress::show(std::size_t done, std::size_t total, std::string_view latest,
+                    std::string_view line) {
   if (style_ == Style::bar) {
     draw(bar_text(done, total, latest));
   } else {
-    fmt::print("{}", line_text(done, total, latest));
+    fmt::print("{}", line_text(done, total, line));
   }
 }
 

@@ -10,9 +10,9 @@
 
 namespace ropejit {
 
-/// Shows how far a pre-warming is: where stderr is a terminal, one line of it that is redrawn; else
-/// a line per kernel on stdout. Failed kernels and notes go to stderr, in whole lines, either way.
-/// Thread-safe.
+/// Shows how far a pre-warming or a tuning is: where stderr is a terminal, one line of it that is
+/// redrawn; else a line per kernel or cell on stdout. Failed kernels and notes go to stderr, in
+/// whole lines, either way. Thread-safe.
 class Progress {
  public:
   enum class Style { bar, lines };
@@ -26,11 +26,16 @@ class Progress {
 
   /// `done` of `total` kernels are finished, this one being the latest.
   void step(std::size_t done, std::size_t total, const PrewarmResult& latest);
+  /// `done` of `total` steps are finished, the latest being `latest`: in the bar, or as a line with
+  /// `outcome`.
+  void step(std::size_t done, std::size_t total, std::string_view latest, std::string_view outcome);
   void note(std::string_view line);
+  void clear();  ///< removes the bar
 
  private:
   void write_above_bar(const std::string& line);
   void draw(std::string bar);
+  void show(std::size_t done, std::size_t total, std::string_view latest, std::string_view line);
 
   const Style style_;
   std::mutex mutex_;

@@ -12,7 +12,7 @@ namespace ropejit {
 namespace {
 
 bool one_instruction_per_access(const TunePoint& point) {
-  return point.config.access_bytes < 32 || point.architecture >= 100;
+  return point.config.access_bytes < 32 || point.device_class.major >= 10;
 }
 
 bool halves_to_exchange(const TunePoint& point) {
@@ -22,6 +22,14 @@ bool halves_to_exchange(const TunePoint& point) {
 
 bool canonical(const TunePoint& point) {
   return effective_config(point.kernel_spec, point.config) == point.config;
+}
+
+/// Whether the results of the call, more than the L2 cache holds, are not there for their reader.
+bool results_beyond_cache(const TunePoint& point) {
+  const RopeSpec& spec = point.kernel_spec;
+  const std::int64_t bytes = point.tokens * (spec.q_heads + spec.kv_heads) * spec.head_dim *
+                             static_cast<std::int64_t>(size_of(spec.dtype));
+  return !point.config.streaming_stores || bytes > point.device_class.l2_bytes;
 }
 
 /// Slots of the larger of q and k, out of place.
@@ -50,10 +58,31 @@ constexpr TuneConstraint kConstraints[] = {
     {"canonical",
      "the spec's alignment and head shape make another config of it, which is tried as itself",
      canonical},
+    {"results_beyond_cache",
+     "streaming stores take results out of the L2 cache, at the cost of who reads them next, which "
+     "no time of the call itself shows",
+     results_beyond_cache},
     {"work_for_every_thread",
      "a smaller block holds all of the call's work: the threads in excess would idle",
      work_for_every_thread},
 };
+
+/// The product of the values.
+std::vector<LaunchConfig> all_configs() {
+  std::vector<LaunchConfig> all;
+  for (const int threads : kBlockThreads) {
+    for (const int bytes : kAccessBytes) {
+      for (const Pairing pairing : kPairings) {
+        for (const int heads : kHeadsPerThread) {
+          for (const bool streaming : kStreamingStores) {
+            all.push_back({threads, bytes, pairing, heads, streaming});
+          }
+        }
+      }
+    }
+  }
+  return all;
+}
 
 /// The field's values among `space`, ascending.
 template <typename Field>
@@ -90,21 +119,15 @@ LaunchConfig default_config(const RopeSpec& spec, std::int64_t tokens) {
   return effective_config(kernel_spec, heuristic_config(kernel_spec, tokens));
 }
 
-std::vector<LaunchConfig> tune_space(const RopeSpec& spec, std::int64_t tokens, int architecture) {
-  TunePoint point{tuned_kernel_spec(spec), tokens, architecture, {}};
+std::vector<LaunchConfig> tune_space(const RopeSpec& spec, std::int64_t tokens,
+                                     const DeviceClass& device_class) {
+  TunePoint point{tuned_kernel_spec(spec), tokens, device_class, {}};
   std::vector<LaunchConfig> space;
-  for (const int threads : kBlockThreads) {
-    for (const int bytes : kAccessBytes) {
-      for (const Pairing pairing : kPairings) {
-        for (const int heads : kHeadsPerThread) {
-          point.config = {threads, bytes, pairing, heads};
-          const bool valid =
-              std::all_of(std::begin(kConstraints), std::end(kConstraints),
-                          [&](const TuneConstraint& rule) { return rule.holds(point); });
-          if (valid) space.push_back(point.config);
-        }
-      }
-    }
+  for (const LaunchConfig& config : all_configs()) {
+    point.config = config;
+    const bool valid = std::all_of(std::begin(kConstraints), std::end(kConstraints),
+                                   [&](const TuneConstraint& rule) { return rule.holds(point); });
+    if (valid) space.push_back(config);
   }
   const LaunchConfig given = default_config(spec, tokens);
   if (std::find(space.begin(), space.end(), given) == space.end()) space.push_back(given);
@@ -118,12 +141,13 @@ std::vector<LaunchConfig> neighbours(const LaunchConfig& config,
   add_steps(found, config, &LaunchConfig::access_bytes, space);
   add_steps(found, config, &LaunchConfig::pairing, space);
   add_steps(found, config, &LaunchConfig::heads_per_thread, space);
+  add_steps(found, config, &LaunchConfig::streaming_stores, space);
   return found;
 }
 
 bool share_kernel(const LaunchConfig& a, const LaunchConfig& b) noexcept {
   return a.access_bytes == b.access_bytes && a.pairing == b.pairing &&
-         a.heads_per_thread == b.heads_per_thread;
+         a.heads_per_thread == b.heads_per_thread && a.streaming_stores == b.streaming_stores;
 }
 
 }  // namespace ropejit

@@ -9,6 +9,7 @@
 #include "ropejit/config.h"
 #include "ropejit/frequencies.h"
 #include "ropejit/spec.h"
+#include "ropejit/tuning.h"
 
 namespace ropejit {
 
@@ -24,12 +25,13 @@ inline constexpr int kBlockThreads[] = {32, 64, 96, 128, 160, 192, 256, 320, 384
 inline constexpr int kAccessBytes[] = {4, 8, 16, 32};
 inline constexpr Pairing kPairings[] = {Pairing::registers, Pairing::exchange};
 inline constexpr int kHeadsPerThread[] = {1, 2, 4};
+inline constexpr bool kStreamingStores[] = {false, true};
 
 /// A config, and what it is to be tried for.
 struct TunePoint {
   RopeSpec kernel_spec;  ///< of the kernel that keeps the alignment promise
   std::int64_t tokens;
-  int architecture;  ///< 90 for sm_90
+  DeviceClass device_class;
   LaunchConfig config;
 };
 
@@ -52,7 +54,8 @@ LaunchConfig default_config(const RopeSpec& spec, std::int64_t tokens);
 /// The configs to try, each of them a kernel and launch of its own: what the constraints leave of
 /// the product of the values above, the last field varying fastest, and default_config(), which
 /// comes last if they exclude it.
-std::vector<LaunchConfig> tune_space(const RopeSpec& spec, std::int64_t tokens, int architecture);
+std::vector<LaunchConfig> tune_space(const RopeSpec& spec, std::int64_t tokens,
+                                     const DeviceClass& device_class);
 
 /// The configs of `space` that differ from `config` in one field, there by one step among the
 /// values that `space` has.
