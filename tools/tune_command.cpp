@@ -195,7 +195,7 @@ ExitCode tune_inputs(const TuneOptions& options) {
   write_results(options, out, before, recording);
   checkpoint.remove();
   fmt::print("{}\n", report.summary());
-  return report.tuned() == 0 ? ExitCode::failed : ExitCode::ok;
+  return report.failed() || report.tuned() == 0 ? ExitCode::failed : ExitCode::ok;
 }
 
 ExitCode merge_files(const TuneOptions& options) {
