@@ -75,7 +75,8 @@ std::optional<Entry> Builder::look_up(const Key& key, Reuse reuse) {
   return std::nullopt;
 }
 
-Bytes Builder::compile(const PreparedBuild& prepared) {
+Bytes Builder::compile(const PreparedBuild& prepared,
+                       const std::function<void()>& before_compiling) {
   const std::string& arch = prepared.request.arch;
   const std::string kernel = describe(prepared.request);
   if (!options_.allow_compile) {
@@ -88,6 +89,7 @@ Bytes Builder::compile(const PreparedBuild& prepared) {
   }
   const Compiler& nvrtc = compiler();
   nvrtc.check_arch(arch);
+  if (before_compiling) before_compiling();
   Bytes cubin = nvrtc.compile(prepared.source, "rope.cu", arch, compile_options());
   count(counters_.compiles);
   if (cache_ != nullptr) {
@@ -99,11 +101,12 @@ Bytes Builder::compile(const PreparedBuild& prepared) {
   return cubin;
 }
 
-BuiltCubin Builder::build(const PreparedBuild& prepared, Reuse reuse) {
+BuiltCubin Builder::build(const PreparedBuild& prepared, Reuse reuse,
+                          const std::function<void()>& before_compiling) {
   if (auto entry = look_up(prepared.key, reuse)) {
     return {prepared.key, std::move(entry->cubin), false};
   }
-  return {prepared.key, compile(prepared), true};
+  return {prepared.key, compile(prepared, before_compiling), true};
 }
 
 BuiltCubin Builder::build(const BuildRequest& request, Reuse reuse) {

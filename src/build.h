@@ -64,8 +64,10 @@ class Builder {
   Builder(Options options, Counters& counters);
 
   /// Throws Error(not_cached) or Error(compile_failed); whatever the folder does is a miss,
-  /// counted, and logged the first time.
-  BuiltCubin build(const PreparedBuild& prepared, Reuse reuse);
+  /// counted, and logged the first time. `before_compiling` is called, if it is there, once NVRTC
+  /// is open and has work to do.
+  BuiltCubin build(const PreparedBuild& prepared, Reuse reuse,
+                   const std::function<void()>& before_compiling = {});
   BuiltCubin build(const BuildRequest& request, Reuse reuse);
 
   /// The key that build() uses.
@@ -81,7 +83,7 @@ class Builder {
   void log_folder_problem(const std::string& line);
   /// The entry for `key`, if there is one that may be used.
   std::optional<Entry> look_up(const Key& key, Reuse reuse);
-  Bytes compile(const PreparedBuild& prepared);
+  Bytes compile(const PreparedBuild& prepared, const std::function<void()>& before_compiling);
 
   Options options_;
   Counters& counters_;

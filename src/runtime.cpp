@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
+#include <future>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -89,11 +91,13 @@ struct Runtime::State {
   std::shared_ptr<const Device> open_device(int ordinal);
   const TuningTable& table();
   std::shared_ptr<const Kernel> load(const KernelPlan::Kernel& planned,
-                                     const std::shared_ptr<const Device>& device);
+                                     const std::shared_ptr<const Device>& device,
+                                     const std::function<void()>& before_compiling = {});
   std::vector<std::shared_ptr<const Kernel>> load_all(const KernelPlan& plan,
                                                       const std::shared_ptr<const Device>& device);
   std::shared_ptr<const Kernel> load_bytes(const PreparedBuild& prepared,
-                                           const std::shared_ptr<const Device>& device);
+                                           const std::shared_ptr<const Device>& device,
+                                           const std::function<void()>& before_compiling);
   Rope rope_on_gpu(const RopeSpec& spec, const Frequencies& frequencies,
                    const std::shared_ptr<const Device>& device, const KernelPlan& plan);
 
@@ -130,8 +134,9 @@ std::shared_ptr<const Device> Runtime::State::open_device(int ordinal) {
 
 /// A cubin from the folder that the driver refuses is rebuilt; one fresh from NVRTC is an error.
 std::shared_ptr<const Kernel> Runtime::State::load_bytes(
-    const PreparedBuild& prepared, const std::shared_ptr<const Device>& device) {
-  const BuiltCubin built = builder.build(prepared, Reuse::any_version);
+    const PreparedBuild& prepared, const std::shared_ptr<const Device>& device,
+    const std::function<void()>& before_compiling) {
+  const BuiltCubin built = builder.build(prepared, Reuse::any_version, before_compiling);
   try {
     return device->load(built.cubin, "ropejit_rope");
   } catch (const Error& error) {
@@ -146,27 +151,37 @@ std::shared_ptr<const Kernel> Runtime::State::load_bytes(
 }
 
 std::shared_ptr<const Kernel> Runtime::State::load(const KernelPlan::Kernel& planned,
-                                                   const std::shared_ptr<const Device>& device) {
+                                                   const std::shared_ptr<const Device>& device,
+                                                   const std::function<void()>& before_compiling) {
   const PreparedBuild prepared({planned.spec, planned.config, device->info().arch()});
   const std::string name = fmt::format("{} {}", device->info().ordinal, prepared.key.hex());
-  auto [kernel, made] = kernels.get(name, [&] { return load_bytes(prepared, device); });
+  auto [kernel, made] =
+      kernels.get(name, [&] { return load_bytes(prepared, device, before_compiling); });
   if (!made) count(counters->memory_hits);
   return std::move(kernel);
 }
 
-/// One after the other from memory or the cache folder; once one had to be compiled, the rest at
-/// the same time.
+/// One after the other from memory or the cache folder, where a thread would cost more than it
+/// gains; once one has to be compiled, it and the rest at the same time.
 std::vector<std::shared_ptr<const Kernel>> Runtime::State::load_all(
     const KernelPlan& plan, const std::shared_ptr<const Device>& device) {
-  std::vector<std::shared_ptr<const Kernel>> loaded(plan.kernels.size());
-  const std::uint64_t compiles = counters->compiles;
-  std::size_t done = 0;
-  while (done < loaded.size() && counters->compiles == compiles) {
-    loaded[done] = load(plan.kernels[done], device);
-    ++done;
+  const std::size_t count = plan.kernels.size();
+  std::vector<std::shared_ptr<const Kernel>> loaded(count);
+  std::size_t next = 0;
+  std::future<void> rest;  // waits at its end, also for an exception
+  const auto start_rest = [&] {
+    if (next == count) return;
+    rest = std::async(std::launch::async, [&, first = next] {
+      for_each_index(count - first, 0, [&](std::size_t i) {
+        loaded[first + i] = load(plan.kernels[first + i], device);
+      });
+    });
+  };
+  while (next < count && !rest.valid()) {
+    const std::size_t i = next++;
+    loaded[i] = load(plan.kernels[i], device, start_rest);
   }
-  for_each_index(loaded.size() - done, 0,
-                 [&](std::size_t i) { loaded[done + i] = load(plan.kernels[done + i], device); });
+  if (rest.valid()) rest.get();
   return loaded;
 }
 

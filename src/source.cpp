@@ -29,23 +29,23 @@ std::string config_header(const RopeSpec& spec, const LaunchConfig& config, Body
   const Geometry shape = geometry(spec, config);
   return fmt::format(
       R"(#include "names.cuh"
-constexpr Dtype kDtype = Dtype::{};
-constexpr Layout kLayout = Layout::{};
-constexpr PositionMode kPositions = PositionMode::{};
-constexpr int kIndexBytes = {};
-constexpr AngleSource kAngles = AngleSource::{};
-constexpr Direction kDirection = Direction::{};
-constexpr int kHeadDim = {};
-constexpr int kRotaryDim = {};
-constexpr int kQHeads = {};
-constexpr int kKvHeads = {};
-constexpr int kRotaryBytes = {};
-constexpr int kPassBytes = {};
-constexpr Pairing kPairing = Pairing::{};
-constexpr int kHeadsPerThread = {};
-constexpr bool kStreamingStores = {};
-constexpr int kMostBlockThreads = {};
-constexpr bool kRotate = {};
+ROPE_CONSTANT Dtype kDtype() {{ return Dtype::{}; }}
+ROPE_CONSTANT Layout kLayout() {{ return Layout::{}; }}
+ROPE_CONSTANT PositionMode kPositions() {{ return PositionMode::{}; }}
+ROPE_CONSTANT int kIndexBytes() {{ return {}; }}
+ROPE_CONSTANT AngleSource kAngles() {{ return AngleSource::{}; }}
+ROPE_CONSTANT Direction kDirection() {{ return Direction::{}; }}
+ROPE_CONSTANT int kHeadDim() {{ return {}; }}
+ROPE_CONSTANT int kRotaryDim() {{ return {}; }}
+ROPE_CONSTANT int kQHeads() {{ return {}; }}
+ROPE_CONSTANT int kKvHeads() {{ return {}; }}
+ROPE_CONSTANT int kRotaryBytes() {{ return {}; }}
+ROPE_CONSTANT int kPassBytes() {{ return {}; }}
+ROPE_CONSTANT Pairing kPairing() {{ return Pairing::{}; }}
+ROPE_CONSTANT int kHeadsPerThread() {{ return {}; }}
+ROPE_CONSTANT bool kStreamingStores() {{ return {}; }}
+ROPE_CONSTANT int kMostBlockThreads() {{ return {}; }}
+ROPE_CONSTANT bool kRotate() {{ return {}; }}
 )",
       name(spec.dtype), name(spec.layout), name(spec.positions), size_of(spec.index_type),
       name(spec.angles), name(spec.direction), spec.head_dim, spec.rotary(), spec.q_heads,

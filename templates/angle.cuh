@@ -44,7 +44,7 @@ ROPE_DEVICE void accurate_cos_sin(i32 phase, float& cosine, float& sine) {
 // branch.
 ROPE_DEVICE void cos_sin(i32 phase, float& cosine, float& sine) {
 #if defined(__CUDA_ARCH__)
-  if constexpr (kDtype != Dtype::float32) {
+  if constexpr (kDtype() != Dtype::float32) {
     const float angle = float(phase) * 1.46291807926715968e-9f;  // 2 pi / 2^32
     asm("cos.approx.f32 %0, %1;" : "=f"(cosine) : "f"(angle));
     asm("sin.approx.f32 %0, %1;" : "=f"(sine) : "f"(angle));
@@ -58,12 +58,12 @@ ROPE_DEVICE void cos_sin(i32 phase, float& cosine, float& sine) {
 // which no kernel ahead writes, so they are loaded first of all. A table is read by position.
 template <int kCount>
 struct AngleInput {
-  Words<8 * (kAngles == AngleSource::exact ? kCount : 1)> turns;
+  Words<8 * (kAngles() == AngleSource::exact ? kCount : 1)> turns;
 };
 
 template <int kCount>
 ROPE_DEVICE void load_angle_input(AngleInput<kCount>& to, const RopeParams& p, int first_pair) {
-  if constexpr (kAngles == AngleSource::exact) {
+  if constexpr (kAngles() == AngleSource::exact) {
     load<kWidestAccess<kCount * 8>>(to.turns, p.turns + first_pair);
   }
 }
@@ -110,7 +110,7 @@ template <int kCount>
 ROPE_DEVICE CosSin<kCount> angles_of(const RopeParams& p, const AngleInput<kCount>& from,
                                      i64 position, int first_pair) {
   CosSin<kCount> out;
-  if constexpr (kAngles == AngleSource::exact) {
+  if constexpr (kAngles() == AngleSource::exact) {
     exact_angles(out, from, position);
   } else {
     table_angles(out, p, position, first_pair);
@@ -118,7 +118,7 @@ ROPE_DEVICE CosSin<kCount> angles_of(const RopeParams& p, const AngleInput<kCoun
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
     out.cos[i] *= p.attention_factor;
-    out.sin[i] *= kDirection == Direction::forward ? p.attention_factor : -p.attention_factor;
+    out.sin[i] *= kDirection() == Direction::forward ? p.attention_factor : -p.attention_factor;
   }
   return out;
 }

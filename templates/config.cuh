@@ -6,20 +6,22 @@
 
 #include "names.cuh"
 
-constexpr Dtype kDtype = Dtype::bfloat16;
-constexpr Layout kLayout = Layout::sequential;
-constexpr PositionMode kPositions = PositionMode::offset;
-constexpr int kIndexBytes = 4;  // of positions and cu_seqlens: 4 or 8
-constexpr AngleSource kAngles = AngleSource::exact;
-constexpr Direction kDirection = Direction::forward;
-constexpr int kHeadDim = 128;
-constexpr int kRotaryDim = 128;
-constexpr int kQHeads = 32;
-constexpr int kKvHeads = 8;
-constexpr int kRotaryBytes = 16;  // of one access to the rotary part; divides every address of it
-constexpr int kPassBytes = 16;    // likewise for the part that passes through
-constexpr Pairing kPairing = Pairing::exchange;
-constexpr int kHeadsPerThread = 2;
-constexpr bool kStreamingStores = false;
-constexpr int kMostBlockThreads = 512;  // of a launch
-constexpr bool kRotate = true;          // false: the rotation-free twin, which copies
+ROPE_CONSTANT Dtype kDtype() { return Dtype::bfloat16; }
+ROPE_CONSTANT Layout kLayout() { return Layout::sequential; }
+ROPE_CONSTANT PositionMode kPositions() { return PositionMode::offset; }
+ROPE_CONSTANT int kIndexBytes() { return 4; }  // of positions and cu_seqlens: 4 or 8
+ROPE_CONSTANT AngleSource kAngles() { return AngleSource::exact; }
+ROPE_CONSTANT Direction kDirection() { return Direction::forward; }
+ROPE_CONSTANT int kHeadDim() { return 128; }
+ROPE_CONSTANT int kRotaryDim() { return 128; }
+ROPE_CONSTANT int kQHeads() { return 32; }
+ROPE_CONSTANT int kKvHeads() { return 8; }
+// Of one access to the rotary part, and to the part that passes through; divide every address
+// there.
+ROPE_CONSTANT int kRotaryBytes() { return 16; }
+ROPE_CONSTANT int kPassBytes() { return 16; }
+ROPE_CONSTANT Pairing kPairing() { return Pairing::exchange; }
+ROPE_CONSTANT int kHeadsPerThread() { return 2; }
+ROPE_CONSTANT bool kStreamingStores() { return false; }
+ROPE_CONSTANT int kMostBlockThreads() { return 512; }  // of a launch
+ROPE_CONSTANT bool kRotate() { return true; }  // false: the rotation-free twin, which copies

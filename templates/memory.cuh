@@ -69,7 +69,7 @@ ROPE_DEVICE void store_vector(void* to, const Vector<kAccess>& from) {
     return;
   }
 #endif
-  if constexpr (kStreamingStores && kAccess <= 16) {
+  if constexpr (kStreamingStores() && kAccess <= 16) {
     stream_vector(to, from);
   } else {
     *static_cast<Vector<kAccess>*>(to) = from;

@@ -16,7 +16,7 @@ struct Token {
 };
 
 ROPE_DEVICE i64 index_at(const void* indices, u64 i) {
-  if constexpr (kIndexBytes == 8) {
+  if constexpr (kIndexBytes() == 8) {
     return static_cast<const i64*>(indices)[i];
   } else {
     return static_cast<const i32*>(indices)[i];
@@ -56,15 +56,15 @@ ROPE_DEVICE u64 sequence_of_token(const RopeParams& p, u64 token) { return token
 // Sums are formed in unsigned arithmetic: positions wrap modulo 2^64 as the phase does.
 template <class Index>
 ROPE_DEVICE Token<Index> token_at(const RopeParams& p, Index token) {
-  if constexpr (kPositions == PositionMode::ragged) return ragged_token(p, token);
+  if constexpr (kPositions() == PositionMode::ragged) return ragged_token(p, token);
   Index batch = 0, seq = token;
   if (p.batch > 1) {
     batch = sequence_of_token(p, token);
     seq = token - batch * Index(p.seq);
   }
-  if constexpr (kPositions == PositionMode::offset) {
+  if constexpr (kPositions() == PositionMode::offset) {
     return {batch, seq, i64(u64(p.offset) + seq), true};
-  } else if constexpr (kPositions == PositionMode::sequence_offsets) {
+  } else if constexpr (kPositions() == PositionMode::sequence_offsets) {
     return {batch, seq, i64(u64(index_at(p.positions, batch)) + seq), true};
   } else {
     return {batch, seq, index_at(p.positions, u64(i64(batch) * p.position_stride) + seq), true};

@@ -16,17 +16,19 @@
 #include "rotate.cuh"
 #include "slot.cuh"
 
+// Of a tensor with `kHeads` heads: the rows of a thread, and its groups of heads.
+template <int kHeads>
+constexpr int kRows = kHeadsPerThread() < kHeads ? kHeadsPerThread() : kHeads;
+template <int kHeads>
+constexpr u32 kGroups = (kHeads + kRows<kHeads> - 1) / kRows<kHeads>;
+
 // One thread, from its loads to its stores: load(), which forms the angles too; with an exchange,
 // swap() of every row; rotate(); with an exchange, swap() again; store(). On the host all lanes of
 // a warp take each step together.
 template <int kHeads, class Index>
 struct RopeThread {
-  static constexpr int kRows = kHeadsPerThread < kHeads ? kHeadsPerThread : kHeads;
-  static constexpr u32 kGroups = (kHeads + kRows - 1) / kRows;
-  static constexpr int kHalfBytes = kPiece * kElementBytes / 2;
-
-  Piece<kPiece> x[kRows][kRuns];
-  CosSin<kPairs> angle;
+  Piece<kPiece()> x[kRows<kHeads>][kRuns()];
+  CosSin<kPairs()> angle;
   Element* out;  // this thread's first element of its first row
   int rows;      // fewer than kRows in a last group of heads
   u32 side;
@@ -40,29 +42,29 @@ struct RopeThread {
   // An exchange swaps halves of two partners' pieces of a row: the upper one of side 0, in the
   // first half of the rotary part, and the lower one of side 1. Then either holds whole pairs, of
   // its lower and its upper half; the same swap brings back what is the other's.
-  ROPE_DEVICE Words<kHalfBytes> sent(int row) const {
-    Words<kHalfBytes> half;
-    if constexpr (kHalfBytes == 2) {
+  ROPE_DEVICE Words<kHalfBytes()> sent(int row) const {
+    Words<kHalfBytes()> half;
+    if constexpr (kHalfBytes() == 2) {
       half.word[0] = side ? x[row][0].word[0] : x[row][0].word[0] >> 16;
     } else {
 #pragma unroll
-      for (int i = 0; i < kHalfBytes / 4; ++i) {
-        const Piece<kPiece>& piece = x[row][0];
-        half.word[i] = side ? piece.word[i] : piece.word[kHalfBytes / 4 + i];
+      for (int i = 0; i < kHalfBytes() / 4; ++i) {
+        const Piece<kPiece()>& piece = x[row][0];
+        half.word[i] = side ? piece.word[i] : piece.word[kHalfBytes() / 4 + i];
       }
     }
     return half;
   }
-  ROPE_DEVICE void receive(int row, const Words<kHalfBytes>& half) {
+  ROPE_DEVICE void receive(int row, const Words<kHalfBytes()>& half) {
     u32* word = x[row][0].word;
-    if constexpr (kHalfBytes == 2) {
+    if constexpr (kHalfBytes() == 2) {
       word[0] = side ? (word[0] & 0xffff0000u) | (half.word[0] & 0xffff)
                      : (word[0] & 0xffff) | half.word[0] << 16;
     } else {
 #pragma unroll
-      for (int i = 0; i < kHalfBytes / 4; ++i) {
+      for (int i = 0; i < kHalfBytes() / 4; ++i) {
         u32& lower = word[i];
-        u32& upper = word[kHalfBytes / 4 + i];
+        u32& upper = word[kHalfBytes() / 4 + i];
         lower = side ? half.word[i] : lower;
         upper = side ? upper : half.word[i];
       }
@@ -76,26 +78,27 @@ struct RopeThread {
 template <int kHeads, class Index>
 ROPE_DEVICE void RopeThread<kHeads, Index>::load(const RopeParams& p, const RopeTensor& tensor,
                                                  u32 block, u32 thread, u32 block_threads) {
-  const Slot<Index> slot = slot_of<Index>(tensor, kGroups, block, thread, block_threads);
+  const Slot<Index> slot = slot_of<Index>(tensor, kGroups<kHeads>, block, thread, block_threads);
   side = slot.side;
-  rotates = slot.inside && slot.place < kRotarySlots;
-  const int first = slot.place < kRotarySlots ? int(slot.place) * kPiece : 0;
+  rotates = slot.inside && slot.place < kRotarySlots();
+  const int first = slot.place < kRotarySlots() ? int(slot.place) * kPiece() : 0;
   const int first_pair =
-      kLayout == Layout::interleaved ? first / 2 : first + int(side) * (kPiece / 2);
+      kLayout() == Layout::interleaved ? first / 2 : first + int(side) * (kPiece() / 2);
   // By every thread, needed or not: a branch would have to wait for what is loaded in it.
-  AngleInput<kPairs> angle_input;
-  if constexpr (kRotate) load_angle_input(angle_input, p, first_pair);
+  AngleInput<kPairs()> angle_input;
+  if constexpr (kRotate()) load_angle_input(angle_input, p, first_pair);
 
   // Positions of PositionMode::offset are in the parameters.
-  const bool early = kPositions == PositionMode::offset || p.early_positions;
+  const bool early = kPositions() == PositionMode::offset || p.early_positions;
   if (!early) wait_for_kernels_ahead();
   Token<Index> token{};
-  if (kPositions == PositionMode::offset || slot.inside) token = token_at(p, slot.token);
+  if (kPositions() == PositionMode::offset || slot.inside) token = token_at(p, slot.token);
   if (early) wait_for_kernels_ahead();
   rotates = rotates && token.present;
 
-  const auto head = Signed<Index>(slot.group * kRows);
-  rows = kHeads % kRows == 0 || head + kRows <= kHeads ? kRows : kHeads - int(head);
+  const auto head = Signed<Index>(slot.group * kRows<kHeads>);
+  rows = kHeads % kRows<kHeads> == 0 || head + kRows<kHeads> <= kHeads ? kRows<kHeads>
+                                                                       : kHeads - int(head);
   const auto seq = Signed<Index>(token.seq);
   auto in_at = seq * Signed<Index>(tensor.in_seq) + head * Signed<Index>(tensor.in_head);
   auto out_at = seq * Signed<Index>(tensor.out_seq) + head * Signed<Index>(tensor.out_head);
@@ -106,52 +109,52 @@ ROPE_DEVICE void RopeThread<kHeads, Index>::load(const RopeParams& p, const Rope
   const Element* in = static_cast<const Element*>(tensor.in) + in_at;
   out = static_cast<Element*>(tensor.out) + out_at;
   if (rotates) {
-    const int at = first + int(side) * (kRotaryDim / 2);
+    const int at = first + int(side) * (kRotaryDim() / 2);
     in += at;
     out += at;
 #pragma unroll
-    for (int row = 0; row < kRows; ++row) {
+    for (int row = 0; row < kRows<kHeads>; ++row) {
       if (row >= rows) break;
 #pragma unroll
-      for (int run = 0; run < kRuns; ++run) {
-        ::load<kRotaryBytes>(x[row][run], in + row * tensor.in_head + run * (kRotaryDim / 2));
+      for (int run = 0; run < kRuns(); ++run) {
+        ::load<kRotaryBytes()>(x[row][run], in + row * tensor.in_head + run * (kRotaryDim() / 2));
       }
     }
-  } else if constexpr (kPassPieces > 0) {
-    const u32 piece = (slot.place - kRotarySlots) * kSides + side;
+  } else if constexpr (kPassPieces() > 0) {
+    const u32 piece = (slot.place - kRotarySlots()) * kSides() + side;
     if (slot.inside && token.present) copy_rest(tensor, in, piece);
   }
   if (p.dependent_launch) release_kernel_behind();
   // While the loads are under way.
-  if constexpr (kRotate) angle = angles_of(p, angle_input, token.position, first_pair);
+  if constexpr (kRotate()) angle = angles_of(p, angle_input, token.position, first_pair);
 }
 
 template <int kHeads, class Index>
 ROPE_DEVICE void RopeThread<kHeads, Index>::copy_rest(const RopeTensor& tensor, const Element* in,
                                                       u32 piece) {
-  if (piece >= kPassPieces) return;  // the last slot may have one for one side only
-  const int at = kRotaryDim + int(piece) * kPassPiece;
-  Piece<kPassPiece> values[kRows];
+  if (piece >= kPassPieces()) return;  // the last slot may have one for one side only
+  const int at = kRotaryDim() + int(piece) * kPassPiece();
+  Piece<kPassPiece()> values[kRows<kHeads>];
 #pragma unroll
-  for (int row = 0; row < kRows; ++row) {
-    if (row < rows) ::load<kPassBytes>(values[row], in + row * tensor.in_head + at);
+  for (int row = 0; row < kRows<kHeads>; ++row) {
+    if (row < rows) ::load<kPassBytes()>(values[row], in + row * tensor.in_head + at);
   }
 #pragma unroll
-  for (int row = 0; row < kRows; ++row) {
-    if (row < rows) ::store<kPassBytes>(out + row * tensor.out_head + at, values[row]);
+  for (int row = 0; row < kRows<kHeads>; ++row) {
+    if (row < rows) ::store<kPassBytes()>(out + row * tensor.out_head + at, values[row]);
   }
 }
 
 template <int kHeads, class Index>
 ROPE_DEVICE void RopeThread<kHeads, Index>::rotate() {
 #pragma unroll
-  for (int row = 0; row < kRows; ++row) {
-    if constexpr (kLayout == Layout::interleaved) {
-      rotate_neighbours<kPiece>(x[row][0], angle);
-    } else if constexpr (kExchange) {
-      rotate_halves<kPiece>(x[row][0], angle);
+  for (int row = 0; row < kRows<kHeads>; ++row) {
+    if constexpr (kLayout() == Layout::interleaved) {
+      rotate_neighbours<kPiece()>(x[row][0], angle);
+    } else if constexpr (kExchange()) {
+      rotate_halves<kPiece()>(x[row][0], angle);
     } else {
-      rotate_pieces<kPiece>(x[row][0], x[row][kRuns - 1], angle);
+      rotate_pieces<kPiece()>(x[row][0], x[row][kRuns() - 1], angle);
     }
   }
 }
@@ -160,11 +163,11 @@ template <int kHeads, class Index>
 ROPE_DEVICE void RopeThread<kHeads, Index>::store(const RopeTensor& tensor) const {
   if (!rotates) return;
 #pragma unroll
-  for (int row = 0; row < kRows; ++row) {
+  for (int row = 0; row < kRows<kHeads>; ++row) {
     if (row >= rows) break;
 #pragma unroll
-    for (int run = 0; run < kRuns; ++run) {
-      ::store<kRotaryBytes>(out + row * tensor.out_head + run * (kRotaryDim / 2), x[row][run]);
+    for (int run = 0; run < kRuns(); ++run) {
+      ::store<kRotaryBytes()>(out + row * tensor.out_head + run * (kRotaryDim() / 2), x[row][run]);
     }
   }
 }
@@ -174,7 +177,7 @@ template <int kHeads, class Index>
 ROPE_DEVICE void swap_rows(RopeThread<kHeads, Index>& thread) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll
-  for (int row = 0; row < thread.kRows; ++row) thread.receive(row, exchange(thread.sent(row)));
+  for (int row = 0; row < kRows<kHeads>; ++row) thread.receive(row, exchange(thread.sent(row)));
 #endif
 }
 
@@ -182,10 +185,10 @@ template <int kHeads, class Index>
 ROPE_DEVICE void rope(const RopeParams& p, const RopeTensor& tensor, u32 block) {
   RopeThread<kHeads, Index> thread;
   thread.load(p, tensor, block, threadIdx.x, blockDim.x);
-  if constexpr (kRotate) {
-    if constexpr (kExchange) swap_rows(thread);
+  if constexpr (kRotate()) {
+    if constexpr (kExchange()) swap_rows(thread);
     thread.rotate();
-    if constexpr (kExchange) swap_rows(thread);
+    if constexpr (kExchange()) swap_rows(thread);
   }
   thread.store(tensor);
 }
@@ -193,13 +196,13 @@ ROPE_DEVICE void rope(const RopeParams& p, const RopeTensor& tensor, u32 block) 
 template <class Index>
 ROPE_DEVICE void rope(const RopeParams& p, u32 block) {
   if (block < p.q_blocks) {
-    rope<kQHeads, Index>(p, p.q, block);
+    rope<kQHeads(), Index>(p, p.q, block);
   } else {
-    rope<kKvHeads, Index>(p, p.k, block - p.q_blocks);
+    rope<kKvHeads(), Index>(p, p.k, block - p.q_blocks);
   }
 }
 
-extern "C" __global__ void __launch_bounds__(kMostBlockThreads)
+extern "C" __global__ void __launch_bounds__(kMostBlockThreads())
     ropejit_rope(const __grid_constant__ RopeParams p) {
   if (p.wide) {
     rope<u64>(p, blockIdx.x);
@@ -209,26 +212,26 @@ extern "C" __global__ void __launch_bounds__(kMostBlockThreads)
 }
 #else
 template <int kHeads, class Index>
-void swap_rows(RopeThread<kHeads, Index> (&lanes)[kWarpLanes]) {
-  for (int row = 0; row < lanes[0].kRows; ++row) {
-    Words<RopeThread<kHeads, Index>::kHalfBytes> sent[kWarpLanes];
-    for (u32 lane = 0; lane < kWarpLanes; ++lane) sent[lane] = lanes[lane].sent(row);
-    for (u32 lane = 0; lane < kWarpLanes; ++lane) {
-      lanes[lane].receive(row, sent[lane ^ kHalfWarp]);
+void swap_rows(RopeThread<kHeads, Index> (&lanes)[kWarpLanes()]) {
+  for (int row = 0; row < kRows<kHeads>; ++row) {
+    Words<kHalfBytes()> sent[kWarpLanes()];
+    for (u32 lane = 0; lane < kWarpLanes(); ++lane) sent[lane] = lanes[lane].sent(row);
+    for (u32 lane = 0; lane < kWarpLanes(); ++lane) {
+      lanes[lane].receive(row, sent[lane ^ kHalfWarp()]);
     }
   }
 }
 
 template <int kHeads, class Index>
 void rope(const RopeParams& p, const RopeTensor& tensor, u32 block, u32 warp, u32 block_threads) {
-  RopeThread<kHeads, Index> lanes[kWarpLanes] = {};
-  for (u32 lane = 0; lane < kWarpLanes; ++lane) {
-    lanes[lane].load(p, tensor, block, warp * kWarpLanes + lane, block_threads);
+  RopeThread<kHeads, Index> lanes[kWarpLanes()] = {};
+  for (u32 lane = 0; lane < kWarpLanes(); ++lane) {
+    lanes[lane].load(p, tensor, block, warp * kWarpLanes() + lane, block_threads);
   }
-  if constexpr (kRotate) {
-    if constexpr (kExchange) swap_rows(lanes);
+  if constexpr (kRotate()) {
+    if constexpr (kExchange()) swap_rows(lanes);
     for (RopeThread<kHeads, Index>& lane : lanes) lane.rotate();
-    if constexpr (kExchange) swap_rows(lanes);
+    if constexpr (kExchange()) swap_rows(lanes);
   }
   for (const RopeThread<kHeads, Index>& lane : lanes) lane.store(tensor);
 }
@@ -236,9 +239,9 @@ void rope(const RopeParams& p, const RopeTensor& tensor, u32 block, u32 warp, u3
 template <class Index>
 void rope(const RopeParams& p, u32 block, u32 warp, u32 block_threads) {
   if (block < p.q_blocks) {
-    rope<kQHeads, Index>(p, p.q, block, warp, block_threads);
+    rope<kQHeads(), Index>(p, p.q, block, warp, block_threads);
   } else {
-    rope<kKvHeads, Index>(p, p.k, block - p.q_blocks, warp, block_threads);
+    rope<kKvHeads(), Index>(p, p.k, block - p.q_blocks, warp, block_threads);
   }
 }
 
@@ -247,7 +250,7 @@ void rope(const RopeParams& p, u32 block, u32 warp, u32 block_threads) {
 extern "C" long long ropejit_rope_on_host(const RopeParams* p, u32 grid, u32 block_threads) {
   host_misaligned_accesses = 0;
   for (u32 block = 0; block < grid; ++block) {
-    for (u32 warp = 0; warp < block_threads / kWarpLanes; ++warp) {
+    for (u32 warp = 0; warp < block_threads / kWarpLanes(); ++warp) {
       if (p->wide) {
         rope<u64>(*p, block, warp, block_threads);
       } else {

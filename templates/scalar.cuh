@@ -40,7 +40,7 @@ struct Storage<Dtype::float32> {
   using type = float;
 };
 // One element of q or k in memory.
-using Element = typename Storage<kDtype>::type;
+using Element = typename Storage<kDtype()>::type;
 
 ROPE_DEVICE u32 bits_of(float x) {
 #if defined(__CUDA_ARCH__)
@@ -104,7 +104,7 @@ inline u16 host_float_to_bfloat16(float x) {
 ROPE_DEVICE float to_float(float x) { return x; }
 
 ROPE_DEVICE float to_float(u16 x) {
-  if constexpr (kDtype == Dtype::bfloat16) {
+  if constexpr (kDtype() == Dtype::bfloat16) {
     return float_of(u32(x) << 16);
   } else {
 #if defined(__CUDA_ARCH__)
@@ -119,12 +119,12 @@ ROPE_DEVICE float to_float(u16 x) {
 
 // Rounds to nearest, ties to even.
 ROPE_DEVICE Element from_float(float x) {
-  if constexpr (kDtype == Dtype::float32) {
+  if constexpr (kDtype() == Dtype::float32) {
     return Element(x);
   } else {
 #if defined(__CUDA_ARCH__)
     u16 value;
-    if constexpr (kDtype == Dtype::float16) {
+    if constexpr (kDtype() == Dtype::float16) {
       asm("cvt.rn.f16.f32 %0, %1;" : "=h"(value) : "f"(x));
     } else {
 #if __CUDA_ARCH__ >= 800
@@ -137,7 +137,7 @@ ROPE_DEVICE Element from_float(float x) {
     }
     return value;
 #else
-    return kDtype == Dtype::float16 ? host_float_to_half(x) : host_float_to_bfloat16(x);
+    return kDtype() == Dtype::float16 ? host_float_to_half(x) : host_float_to_bfloat16(x);
 #endif
   }
 }
@@ -146,7 +146,7 @@ ROPE_DEVICE Element from_float(float x) {
 ROPE_DEVICE u32 pack_halves(float lower, float upper) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   u32 word;
-  if constexpr (kDtype == Dtype::bfloat16) {
+  if constexpr (kDtype() == Dtype::bfloat16) {
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(upper), "f"(lower));
   } else {
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(upper), "f"(lower));

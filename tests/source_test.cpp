@@ -115,20 +115,26 @@ TEST_CASE("each constant stands once in the source, with the value of the spec a
   spec.direction = Direction::inverse;
   const std::string text = render(spec, {192, 4, Pairing::exchange, 2, true}).text;
   for (const char* line :
-       {"constexpr Dtype kDtype = Dtype::float16;",
-        "constexpr Layout kLayout = Layout::interleaved;",
-        "constexpr PositionMode kPositions = PositionMode::sequence_offsets;",
-        "constexpr int kIndexBytes = 8;", "constexpr AngleSource kAngles = AngleSource::table;",
-        "constexpr Direction kDirection = Direction::inverse;", "constexpr int kHeadDim = 80;",
-        "constexpr int kRotaryDim = 20;", "constexpr int kQHeads = 17;",
-        "constexpr int kKvHeads = 3;", "constexpr int kRotaryBytes = 4;",
-        "constexpr int kPassBytes = 8;", "constexpr Pairing kPairing = Pairing::registers;",
-        "constexpr int kHeadsPerThread = 2;", "constexpr bool kStreamingStores = true;",
-        "constexpr int kMostBlockThreads = 512;", "constexpr bool kRotate = true;"}) {
+       {"ROPE_CONSTANT Dtype kDtype() { return Dtype::float16; }",
+        "ROPE_CONSTANT Layout kLayout() { return Layout::interleaved; }",
+        "ROPE_CONSTANT PositionMode kPositions() { return PositionMode::sequence_offsets; }",
+        "ROPE_CONSTANT int kIndexBytes() { return 8; }",
+        "ROPE_CONSTANT AngleSource kAngles() { return AngleSource::table; }",
+        "ROPE_CONSTANT Direction kDirection() { return Direction::inverse; }",
+        "ROPE_CONSTANT int kHeadDim() { return 80; }",
+        "ROPE_CONSTANT int kRotaryDim() { return 20; }",
+        "ROPE_CONSTANT int kQHeads() { return 17; }", "ROPE_CONSTANT int kKvHeads() { return 3; }",
+        "ROPE_CONSTANT int kRotaryBytes() { return 4; }",
+        "ROPE_CONSTANT int kPassBytes() { return 8; }",
+        "ROPE_CONSTANT Pairing kPairing() { return Pairing::registers; }",
+        "ROPE_CONSTANT int kHeadsPerThread() { return 2; }",
+        "ROPE_CONSTANT bool kStreamingStores() { return true; }",
+        "ROPE_CONSTANT int kMostBlockThreads() { return 512; }",
+        "ROPE_CONSTANT bool kRotate() { return true; }"}) {
     const std::string wanted = line;
     CAPTURE(wanted);
     CHECK(occurrences(text, "\n" + wanted + "\n") == 1);
-    const std::string declaration = wanted.substr(0, wanted.find('=') + 1);
+    const std::string declaration = wanted.substr(0, wanted.find('{') + 1);
     CHECK(occurrences(text, declaration) == 1);
   }
 }
@@ -171,7 +177,7 @@ TEST_CASE("configs that differ in the number of threads share a source") {
 
 TEST_CASE("the rotation-free twin is another source, with the same geometry") {
   const std::string twin = render(base_spec(), {}, Body::copy).text;
-  CHECK(occurrences(twin, "constexpr bool kRotate = false;") == 1);
+  CHECK(occurrences(twin, "ROPE_CONSTANT bool kRotate() { return false; }") == 1);
   CHECK(Builder::key_of({base_spec(), {}, "sm_90", Body::copy}) !=
         Builder::key_of({base_spec(), {}, "sm_90"}));
 }

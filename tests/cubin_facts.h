@@ -1,5 +1,5 @@
-#ifndef ROPEJIT_TESTS_CUBIN_STACK_H_
-#define ROPEJIT_TESTS_CUBIN_STACK_H_
+#ifndef ROPEJIT_TESTS_CUBIN_FACTS_H_
+#define ROPEJIT_TESTS_CUBIN_FACTS_H_
 
 #include <cstddef>
 #include <optional>
@@ -12,6 +12,11 @@ namespace ropejit {
 /// what `cuobjdump -elf` prints. Nothing if the file has no such section or no such attribute.
 std::optional<unsigned> stack_bytes(std::span<const std::byte> cubin);
 
+/// Whether the cubin has variables in device memory, in its `.nv.global` or `.nv.global.init`
+/// section. To load such a cubin a driver allocates memory and fills it: ten times the time of one
+/// without.
+bool has_variables(std::span<const std::byte> cubin);
+
 }  // namespace ropejit
 
-#endif  // ROPEJIT_TESTS_CUBIN_STACK_H_
+#endif  // ROPEJIT_TESTS_CUBIN_FACTS_H_

@@ -1,4 +1,4 @@
-#include "tests/cubin_stack.h"
+#include "tests/cubin_facts.h"
 
 #include <elf.h>
 
@@ -19,7 +19,7 @@ T read_at(std::span<const std::byte> bytes, std::size_t at) {
   return value;
 }
 
-std::span<const std::byte> section(std::span<const std::byte> cubin, std::string_view name) {
+std::optional<Elf64_Shdr> find_section(std::span<const std::byte> cubin, std::string_view name) {
   const auto header = read_at<Elf64_Ehdr>(cubin, 0);
   const auto section_at = [&](std::size_t i) {
     return read_at<Elf64_Shdr>(cubin, header.e_shoff + i * header.e_shentsize);
@@ -29,9 +29,15 @@ std::span<const std::byte> section(std::span<const std::byte> cubin, std::string
     const Elf64_Shdr candidate = section_at(i);
     const auto* text =
         reinterpret_cast<const char*>(cubin.data()) + names.sh_offset + candidate.sh_name;
-    if (text == name) return cubin.subspan(candidate.sh_offset, candidate.sh_size);
+    if (text == name) return candidate;
   }
-  return {};
+  return std::nullopt;
+}
+
+std::span<const std::byte> section(std::span<const std::byte> cubin, std::string_view name) {
+  const std::optional<Elf64_Shdr> found = find_section(cubin, name);
+  if (!found) return {};
+  return cubin.subspan(found->sh_offset, found->sh_size);
 }
 
 }  // namespace
@@ -52,6 +58,10 @@ std::optional<unsigned> stack_bytes(std::span<const std::byte> cubin) {
     at += 4u + static_cast<std::size_t>(length);
   }
   return most;
+}
+
+bool has_variables(std::span<const std::byte> cubin) {
+  return find_section(cubin, ".nv.global") || find_section(cubin, ".nv.global.init");
 }
 
 }  // namespace ropejit
