@@ -137,9 +137,14 @@ DeviceInfo Driver::device_info(int ordinal) const {
   info.sm_count = api_->attribute(device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   info.l2_bytes = api_->attribute(device, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE);
   info.memory_bytes = static_cast<std::int64_t>(memory);
-  info.clock_khz = api_->attribute_or_zero(device, CU_DEVICE_ATTRIBUTE_CLOCK_RATE);
-  info.memory_clock_khz = api_->attribute_or_zero(device, CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE);
   return info;
+}
+
+DeviceClocks Driver::clocks(int ordinal) const {
+  CUdevice device = 0;
+  api_->call(api_->device_get, &device, ordinal);
+  return {api_->attribute_or_zero(device, CU_DEVICE_ATTRIBUTE_CLOCK_RATE),
+          api_->attribute_or_zero(device, CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)};
 }
 
 }  // namespace ropejit

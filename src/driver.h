@@ -21,10 +21,14 @@ struct DeviceInfo {
   int sm_count = 0;
   std::int64_t l2_bytes = 0;
   std::int64_t memory_bytes = 0;
-  int clock_khz = 0;         ///< the highest of the multiprocessors; 0: the driver does not say
-  int memory_clock_khz = 0;  ///< likewise of the memory
 
   std::string arch() const { return "sm_" + std::to_string(major) + std::to_string(minor); }
+};
+
+/// The highest clocks of a device in kHz; 0: the driver does not say.
+struct DeviceClocks {
+  int core = 0;
+  int memory = 0;
 };
 
 /// libcuda, opened at run time and initialised. All that ropejit needs of the Driver API; every
@@ -40,8 +44,9 @@ class Driver {
   int version() const noexcept;              ///< such as 13000
   const std::string& path() const noexcept;  ///< the file that is mapped
   int device_count() const;
-  DeviceInfo device_info(
-      int ordinal) const;  ///< Error(invalid_argument) if there is no such device
+  DeviceInfo device_info(int ordinal) const;
+  /// Apart from device_info(), because the driver asks the device: about a millisecond.
+  DeviceClocks clocks(int ordinal) const;  ///< Error(invalid_argument) if there is no such device
 
   struct Api;  ///< the resolved entry points; defined in driver_api.h
   const Api& api() const noexcept { return *api_; }

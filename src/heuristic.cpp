@@ -11,6 +11,10 @@ namespace {
 /// thread is done.
 constexpr std::int64_t kFewTokens = 1024;
 
+/// Bytes that a block of a short call should move: more leave multiprocessors without a block,
+/// fewer make more blocks to start, which dependent launches wait for.
+constexpr int kBlockBytes = 4096;
+
 /// Bytes that a thread of a long call should move: fewer leave it to the index arithmetic to keep
 /// up with memory, more make too few threads.
 constexpr int kThreadBytes = 16;
@@ -27,7 +31,10 @@ int bytes_of_one_head(const RopeSpec& spec, const LaunchConfig& config) {
 LaunchConfig heuristic_config(const RopeSpec& spec, std::int64_t tokens) {
   if (tokens <= kFewTokens) {
     // Few pairs in a thread, whose sines are the last thing to be ready, for several heads.
-    return {128, 2 * static_cast<int>(size_of(spec.dtype)), Pairing::registers, 4};
+    LaunchConfig config = {128, 2 * static_cast<int>(size_of(spec.dtype)), Pairing::registers, 4};
+    const int thread_bytes = bytes_of_one_head(spec, config) * config.heads_per_thread;
+    config.block_threads = std::clamp(kBlockBytes / thread_bytes, 64, 256);
+    return config;
   }
   LaunchConfig config = {192, 8, Pairing::registers, 1};
   config.heads_per_thread = std::clamp(kThreadBytes / bytes_of_one_head(spec, config), 1, 4);

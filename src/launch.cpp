@@ -14,6 +14,10 @@ namespace {
 
 constexpr std::uint64_t kMostBlocks = 0x7fffffff;
 
+/// Of a chunk with a table: about what a large device has at work, so that each tensor still
+/// streams, and few enough for the table's rows to stay in the cache meanwhile.
+constexpr std::uint64_t kChunkBlocks = 1024;
+
 /// Fills a tensor of the launch. How many blocks work on it.
 std::uint64_t plan_tensor(kernel::RopeTensor& tensor, const Tensor& in, const Tensor& out,
                           std::int64_t tokens, unsigned groups, const LaunchShape& shape) {
@@ -41,6 +45,26 @@ std::uint64_t plan_tensor(kernel::RopeTensor& tensor, const Tensor& in, const Te
   return blocks;
 }
 
+/// Lays the blocks of both tensors out.
+void plan_grid(Launch& launch, AngleSource angles, std::uint64_t q_blocks, std::uint64_t k_blocks) {
+  kernel::RopeParams& params = launch.params;
+  std::uint64_t chunks = 1;
+  if (angles == AngleSource::table && q_blocks != 0 && k_blocks != 0) {
+    chunks = (q_blocks + k_blocks + kChunkBlocks - 1) / kChunkBlocks;
+    q_blocks = (q_blocks + chunks - 1) / chunks;
+    k_blocks = (k_blocks + chunks - 1) / chunks;
+  }
+  const std::uint64_t blocks = chunks * (q_blocks + k_blocks);
+  if (blocks > kMostBlocks) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("{} blocks; a grid has at most 2^31 - 1", blocks));
+  }
+  launch.grid = static_cast<unsigned>(blocks);
+  params.q_blocks = static_cast<unsigned>(q_blocks);
+  params.k_blocks = static_cast<unsigned>(k_blocks);
+  if (angles == AngleSource::table) params.chunk_divisor = divisor(q_blocks + k_blocks);
+}
+
 /// The farthest element of a tensor from its first, at least. check_args holds every product within
 /// 2^56.
 std::int64_t reach(const RopeArgs& args, const Tensor& tensor, std::int64_t sequences,
@@ -62,13 +86,6 @@ bool is_narrow(const RopeSpec& spec, const RopeArgs& args, const kernel::RopePar
   return fits(args.q, args.q_out, spec.q_heads) && fits(args.k, args.k_out, spec.kv_heads);
 }
 
-bool table_is_aligned(const CosSinTable& table) {
-  const auto address = reinterpret_cast<std::uintptr_t>(table.cos) |
-                       reinterpret_cast<std::uintptr_t>(table.sin) |
-                       static_cast<std::uintptr_t>(table.row_stride) * sizeof(float);
-  return address % 16 == 0;
-}
-
 /// Address bits and stride bytes of a tensor, or-ed: a multiple of 2^n if and only if all of them
 /// are.
 std::uintptr_t alignment_bits(const RopeSpec& spec, const RopeArgs& args, const Tensor& tensor,
@@ -82,6 +99,12 @@ std::uintptr_t alignment_bits(const RopeSpec& spec, const RopeArgs& args, const 
          static_cast<std::uintptr_t>(strides) * size_of(spec.dtype);
 }
 
+/// The same of a table's rows.
+std::uintptr_t alignment_bits(const CosSinTable& table) {
+  return reinterpret_cast<std::uintptr_t>(table.cos) | reinterpret_cast<std::uintptr_t>(table.sin) |
+         static_cast<std::uintptr_t>(table.rows > 1 ? table.row_stride : 0) * sizeof(float);
+}
+
 }  // namespace
 
 bool aligned_to(const RopeSpec& spec, const RopeArgs& args, int alignment) noexcept {
@@ -91,7 +114,11 @@ bool aligned_to(const RopeSpec& spec, const RopeArgs& args, int alignment) noexc
   };
   const std::uintptr_t bits =
       bits_of(args.q, args.q_out, spec.q_heads) | bits_of(args.k, args.k_out, spec.kv_heads);
-  return bits % static_cast<std::uintptr_t>(alignment) == 0;
+  if (bits % static_cast<std::uintptr_t>(alignment) != 0) return false;
+  return spec.angles != AngleSource::table ||
+         alignment_bits(args.table) %
+                 static_cast<std::uintptr_t>(table_alignment(alignment, spec.rotary())) ==
+             0;
 }
 
 kernel::Divisor divisor(std::uint64_t d) noexcept {
@@ -125,15 +152,10 @@ Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArg
   kernel::RopeParams& params = launch.params;
   const std::uint64_t q_blocks =
       plan_tensor(params.q, args.q, args.q_out, tokens, shape.q_groups, shape);
-  const std::uint64_t blocks =
-      q_blocks + plan_tensor(params.k, args.k, args.k_out, tokens, shape.kv_groups, shape);
-  if (blocks > kMostBlocks) {
-    throw Error(ErrorCode::unsupported,
-                fmt::format("{} blocks; a grid has at most 2^31 - 1", blocks));
-  }
-  launch.grid = static_cast<unsigned>(blocks);
+  const std::uint64_t k_blocks =
+      plan_tensor(params.k, args.k, args.k_out, tokens, shape.kv_groups, shape);
+  plan_grid(launch, spec.angles, q_blocks, k_blocks);
   launch.block = shape.block_threads;
-  params.q_blocks = static_cast<unsigned>(q_blocks);
   params.turns = reinterpret_cast<const unsigned long long*>(turns);
   params.offset = args.offset;
   params.batch = static_cast<unsigned long long>(args.batch);
@@ -146,7 +168,6 @@ Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArg
     params.sin = args.table.sin;
     params.table_rows = args.table.rows;
     params.table_stride = args.table.row_stride;
-    params.table_aligned = table_is_aligned(args.table) ? 1 : 0;
   }
   params.positions = args.positions;
   params.cu_seqlens = args.cu_seqlens;

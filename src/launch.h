@@ -18,7 +18,8 @@ void check_args(const RopeSpec& spec, const RopeArgs& args);
 /// Whether nothing is to be done: no tokens, or no sequences.
 bool no_tokens(const RopeArgs& args) noexcept;
 
-/// Whether every base address and stride that the call uses is a multiple of `alignment` bytes.
+/// Whether every base address and stride that the call uses is a multiple of `alignment` bytes, and
+/// those of a table of table_alignment().
 bool aligned_to(const RopeSpec& spec, const RopeArgs& args, int alignment) noexcept;
 
 /// Everything that a launch needs.

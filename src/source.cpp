@@ -41,6 +41,7 @@ ROPE_CONSTANT int kQHeads() {{ return {}; }}
 ROPE_CONSTANT int kKvHeads() {{ return {}; }}
 ROPE_CONSTANT int kRotaryBytes() {{ return {}; }}
 ROPE_CONSTANT int kPassBytes() {{ return {}; }}
+ROPE_CONSTANT int kTableBytes() {{ return {}; }}
 ROPE_CONSTANT Pairing kPairing() {{ return Pairing::{}; }}
 ROPE_CONSTANT int kHeadsPerThread() {{ return {}; }}
 ROPE_CONSTANT bool kStreamingStores() {{ return {}; }}
@@ -49,8 +50,9 @@ ROPE_CONSTANT bool kRotate() {{ return {}; }}
 )",
       name(spec.dtype), name(spec.layout), name(spec.positions), size_of(spec.index_type),
       name(spec.angles), name(spec.direction), spec.head_dim, spec.rotary(), spec.q_heads,
-      spec.kv_heads, shape.rotary_bytes, shape.pass_bytes, name(shape.pairing),
-      shape.heads_per_thread, config.streaming_stores, kMostBlockThreads, body == Body::rotate);
+      spec.kv_heads, shape.rotary_bytes, shape.pass_bytes,
+      table_alignment(spec.alignment, spec.rotary()), name(shape.pairing), shape.heads_per_thread,
+      config.streaming_stores, kMostBlockThreads, body == Body::rotate);
 }
 
 std::string_view template_text(std::string_view name) {
@@ -135,6 +137,11 @@ LaunchConfig effective_config(const RopeSpec& spec, const LaunchConfig& config) 
 int effective_alignment(const RopeSpec& spec) {
   return common_power_of_two(
       32, {spec.alignment, spec.head_dim * static_cast<int>(size_of(spec.dtype))});
+}
+
+int table_alignment(int alignment, int rotary_dim) noexcept {
+  const auto bits = static_cast<unsigned>(alignment | 2 * rotary_dim);
+  return std::clamp(1 << std::countr_zero(bits), 4, 16);
 }
 
 std::vector<RopeSpec> kernel_specs(const RopeSpec& spec) {

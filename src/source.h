@@ -31,6 +31,11 @@ LaunchConfig effective_config(const RopeSpec& spec, const LaunchConfig& config);
 /// spec.alignment and a head's bytes, since a dense tensor's strides are multiples of those.
 int effective_alignment(const RopeSpec& spec);
 
+/// What divides the address of every row of a table, as kernels that assume `alignment` do: the
+/// largest power of two up to 16 that divides that and, since sines may follow cosines in a row,
+/// the bytes of rotary_dim / 2 floats; at least one float.
+int table_alignment(int alignment, int rotary_dim) noexcept;
+
 /// The specs of the kernels that a Rope of `spec` holds: one with its effective alignment, and,
 /// unless that is one element already, one that assumes one element's alignment. rotary_dim is
 /// filled in.

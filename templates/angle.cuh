@@ -54,17 +54,35 @@ ROPE_DEVICE void cos_sin(i32 phase, float& cosine, float& sine) {
   accurate_cos_sin(phase, cosine, sine);
 }
 
-// What the angles of `kCount` consecutive pairs come from, apart from the position: frequencies,
-// which no kernel ahead writes, so they are loaded first of all. A table is read by position.
+// What the angles of `kCount` consecutive pairs come from: loaded as early as can be, and by
+// straight-line code, since a branch has to wait for what is loaded in it.
 template <int kCount>
 struct AngleInput {
-  Words<8 * (kAngles() == AngleSource::exact ? kCount : 1)> turns;
+  Words<8 * kCount> turns;           // AngleSource::exact
+  Words<4 * kCount> cosines, sines;  // AngleSource::table
 };
 
+// Frequencies do not depend on the position, and no kernel ahead writes them.
 template <int kCount>
-ROPE_DEVICE void load_angle_input(AngleInput<kCount>& to, const RopeParams& p, int first_pair) {
+ROPE_DEVICE void load_turns(AngleInput<kCount>& to, const RopeParams& p, int first_pair) {
   if constexpr (kAngles() == AngleSource::exact) {
     load<kWidestAccess<kCount * 8>>(to.turns, p.turns + first_pair);
+  }
+}
+
+// A row outside the table is not read: the pair becomes NaN, which nobody can overlook.
+template <int kCount>
+ROPE_DEVICE void load_table_row(AngleInput<kCount>& to, const RopeParams& p, i64 position,
+                                int first_pair) {
+  if constexpr (kAngles() == AngleSource::table) {
+    constexpr int kAccess =
+        kWidestAccess<kCount * 4> < kTableBytes() ? kWidestAccess<kCount * 4> : kTableBytes();
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) to.cosines.word[i] = to.sines.word[i] = 0x7fffffffu;
+    if (position < 0 || position >= p.table_rows) return;
+    const i64 at = position * p.table_stride + first_pair;
+    load<kAccess>(to.cosines, p.cos + at);
+    load<kAccess>(to.sines, p.sin + at);
   }
 }
 
@@ -77,43 +95,23 @@ ROPE_DEVICE void exact_angles(CosSin<kCount>& out, const AngleInput<kCount>& fro
   }
 }
 
-template <int kBytes, int kCount>
-ROPE_DEVICE void load_table_row(CosSin<kCount>& out, const float* cosines, const float* sines) {
-  Words<4 * kCount> cosine, sine;
-  load<kBytes>(cosine, cosines);
-  load<kBytes>(sine, sines);
+template <int kCount>
+ROPE_DEVICE void table_angles(CosSin<kCount>& out, const AngleInput<kCount>& from) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
-    out.cos[i] = float_of(cosine.word[i]);
-    out.sin[i] = float_of(sine.word[i]);
-  }
-}
-
-// A row outside the table is not read: the pair becomes NaN, which nobody can overlook.
-template <int kCount>
-ROPE_DEVICE void table_angles(CosSin<kCount>& out, const RopeParams& p, i64 position,
-                              int first_pair) {
-  if (position < 0 || position >= p.table_rows) {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) out.cos[i] = out.sin[i] = float_of(0x7fffffffu);
-    return;
-  }
-  const i64 at = position * p.table_stride + first_pair;
-  if (p.table_aligned) {
-    load_table_row<kWidestAccess<kCount * 4>>(out, p.cos + at, p.sin + at);
-  } else {
-    load_table_row<4>(out, p.cos + at, p.sin + at);
+    out.cos[i] = float_of(from.cosines.word[i]);
+    out.sin[i] = float_of(from.sines.word[i]);
   }
 }
 
 template <int kCount>
 ROPE_DEVICE CosSin<kCount> angles_of(const RopeParams& p, const AngleInput<kCount>& from,
-                                     i64 position, int first_pair) {
+                                     i64 position) {
   CosSin<kCount> out;
   if constexpr (kAngles() == AngleSource::exact) {
     exact_angles(out, from, position);
   } else {
-    table_angles(out, p, position, first_pair);
+    table_angles(out, from);
   }
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {

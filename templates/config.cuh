@@ -20,6 +20,8 @@ ROPE_CONSTANT int kKvHeads() { return 8; }
 // there.
 ROPE_CONSTANT int kRotaryBytes() { return 16; }
 ROPE_CONSTANT int kPassBytes() { return 16; }
+// Divides every address of a row of cosines or sines: 4, 8 or 16.
+ROPE_CONSTANT int kTableBytes() { return 16; }
 ROPE_CONSTANT Pairing kPairing() { return Pairing::exchange; }
 ROPE_CONSTANT int kHeadsPerThread() { return 2; }
 ROPE_CONSTANT bool kStreamingStores() { return false; }

@@ -25,7 +25,7 @@ struct Divisor {
 
 // What every thread reads comes first: a kernel's parameters are fetched line by line.
 struct RopeParams {
-  unsigned q_blocks;                // of the grid: q's blocks come first, then k's
+  unsigned q_blocks;                // of a chunk of the grid: q's come first, then k's
   unsigned wide;                    // 1: indices or offsets of elements may leave 31 bits
   const unsigned long long* turns;  // AngleSource::exact: [rotary_dim / 2], 16-byte aligned
   long long offset;                 // PositionMode::offset
@@ -35,11 +35,12 @@ struct RopeParams {
   unsigned dependent_launch;  // 1: the kernel behind may be released early
   unsigned early_positions;   // 1: positions may be read before the kernels ahead finish
   RopeTensor q, k;
-  const float* cos;  // AngleSource::table: row p of [table_rows, table_stride]
+  unsigned k_blocks;      // of a chunk
+  Divisor chunk_divisor;  // AngleSource::table: of a chunk's blocks; else there is one chunk
+  const float* cos;       // AngleSource::table: row p of [table_rows, table_stride]
   const float* sin;
   long long table_rows, table_stride;
-  unsigned long long table_aligned;  // 1: every row of cos and sin starts at a multiple of 16 bytes
-  const void* positions;             // see PositionMode in ropejit/spec.h
+  const void* positions;  // see PositionMode in ropejit/spec.h
   const void* cu_seqlens;
   long long position_stride;  // token_ids: elements between the ids of two sequences
 };

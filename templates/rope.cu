@@ -84,9 +84,8 @@ ROPE_DEVICE void RopeThread<kHeads, Index>::load(const RopeParams& p, const Rope
   const int first = slot.place < kRotarySlots() ? int(slot.place) * kPiece() : 0;
   const int first_pair =
       kLayout() == Layout::interleaved ? first / 2 : first + int(side) * (kPiece() / 2);
-  // By every thread, needed or not: a branch would have to wait for what is loaded in it.
   AngleInput<kPairs()> angle_input;
-  if constexpr (kRotate()) load_angle_input(angle_input, p, first_pair);
+  if constexpr (kRotate()) load_turns(angle_input, p, first_pair);
 
   // Positions of PositionMode::offset are in the parameters.
   const bool early = kPositions() == PositionMode::offset || p.early_positions;
@@ -95,6 +94,7 @@ ROPE_DEVICE void RopeThread<kHeads, Index>::load(const RopeParams& p, const Rope
   if (kPositions() == PositionMode::offset || slot.inside) token = token_at(p, slot.token);
   if (early) wait_for_kernels_ahead();
   rotates = rotates && token.present;
+  if constexpr (kRotate()) load_table_row(angle_input, p, token.position, first_pair);
 
   const auto head = Signed<Index>(slot.group * kRows<kHeads>);
   rows = kHeads % kRows<kHeads> == 0 || head + kRows<kHeads> <= kHeads ? kRows<kHeads>
@@ -126,7 +126,7 @@ ROPE_DEVICE void RopeThread<kHeads, Index>::load(const RopeParams& p, const Rope
   }
   if (p.dependent_launch) release_kernel_behind();
   // While the loads are under way.
-  if constexpr (kRotate()) angle = angles_of(p, angle_input, token.position, first_pair);
+  if constexpr (kRotate()) angle = angles_of(p, angle_input, token.position);
 }
 
 template <int kHeads, class Index>
@@ -195,10 +195,11 @@ ROPE_DEVICE void rope(const RopeParams& p, const RopeTensor& tensor, u32 block) 
 
 template <class Index>
 ROPE_DEVICE void rope(const RopeParams& p, u32 block) {
-  if (block < p.q_blocks) {
-    rope<kQHeads(), Index>(p, p.q, block);
+  const BlockWork work = work_of(p, block);
+  if (work.on_q) {
+    rope<kQHeads(), Index>(p, p.q, work.block);
   } else {
-    rope<kKvHeads(), Index>(p, p.k, block - p.q_blocks);
+    rope<kKvHeads(), Index>(p, p.k, work.block);
   }
 }
 
@@ -238,10 +239,11 @@ void rope(const RopeParams& p, const RopeTensor& tensor, u32 block, u32 warp, u3
 
 template <class Index>
 void rope(const RopeParams& p, u32 block, u32 warp, u32 block_threads) {
-  if (block < p.q_blocks) {
-    rope<kQHeads(), Index>(p, p.q, block, warp, block_threads);
+  const BlockWork work = work_of(p, block);
+  if (work.on_q) {
+    rope<kQHeads(), Index>(p, p.q, work.block, warp, block_threads);
   } else {
-    rope<kKvHeads(), Index>(p, p.k, block - p.q_blocks, warp, block_threads);
+    rope<kKvHeads(), Index>(p, p.k, work.block, warp, block_threads);
   }
 }
 

@@ -37,6 +37,23 @@ static_assert((kHeadDim() - kRotaryDim()) % kPassPiece() == 0,
 static_assert(!kExchange() || kLayout() == Layout::sequential, "neighbours need no exchange");
 static_assert(!kExchange() || kPiece() >= 2, "lanes exchange half of their pieces");
 
+// What a block works on.
+struct BlockWork {
+  bool on_q;  // else on k
+  u32 block;  // of that tensor's
+};
+
+// Blocks come in chunks: first those of q, then those of k. Memory streams fastest one tensor at a
+// time, so there is one chunk, but for tables, whose rows should still be in the cache when k needs
+// them as well.
+ROPE_DEVICE BlockWork work_of(const RopeParams& p, u32 block) {
+  u32 chunk = 0;
+  if constexpr (kAngles() == AngleSource::table) chunk = divide(block, p.chunk_divisor);
+  const u32 in_chunk = block - chunk * (p.q_blocks + p.k_blocks);
+  if (in_chunk < p.q_blocks) return {true, chunk * p.q_blocks + in_chunk};
+  return {false, chunk * p.k_blocks + in_chunk - p.q_blocks};
+}
+
 template <class Index>
 struct Slot {
   Index token;

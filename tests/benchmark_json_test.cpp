@@ -40,7 +40,8 @@ BenchmarkCell small_cell() {
 
 BenchmarkReport small_report() {
   BenchmarkReport report;
-  report.device = {0, "A GPU", 9, 0, 132, 50 << 20, std::int64_t{80} << 30, 1980000, 0};
+  report.device = {0, "A GPU", 9, 0, 132, 50 << 20, std::int64_t{80} << 30};
+  report.clocks = {1980000, 0};
   report.cuda_version = 12080;
   report.nvrtc = "NVRTC 12.8";
   report.date = "2026-01-31T12:00:00Z";

@@ -38,14 +38,15 @@ TEST_CASE("a row's values stand below the words of the head") {
 
 TEST_CASE("the first line says what was measured on") {
   BenchmarkReport report;
-  report.device = {1, "A GPU", 9, 0, 132, 50 << 20, std::int64_t{80} << 30, 1980000, 0};
+  report.device = {1, "A GPU", 9, 0, 132, 50 << 20, std::int64_t{80} << 30};
+  report.clocks = {1980000, 0};
   report.cuda_version = 12080;
   report.nvrtc = "NVRTC 12.8";
   const std::string rest = "; CUDA 12.8, NVRTC 12.8, ropejit " + std::string(version()) + " (" +
                            std::string(commit()) + ")";
   CHECK(device_line(report) ==
         "device 1: A GPU, sm_90, 132 multiprocessors, 50.0 MiB of L2, up to 1980 MHz" + rest);
-  report.device.clock_khz = 0;
+  report.clocks.core = 0;
   CHECK(device_line(report) ==
         "device 1: A GPU, sm_90, 132 multiprocessors, 50.0 MiB of L2" + rest);
 }

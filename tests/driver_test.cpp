@@ -113,8 +113,9 @@ TEST_CASE("a device says what it is") {
   CHECK(info.sm_count == 132);
   CHECK(info.l2_bytes == 52432896);
   CHECK(info.memory_bytes == 85899345920);
-  CHECK(info.clock_khz == 1980000);
-  CHECK(info.memory_clock_khz == 0);  // an attribute that this driver does not know
+  const DeviceClocks clocks = stub.device()->driver().clocks(0);
+  CHECK(clocks.core == 1980000);
+  CHECK(clocks.memory == 0);  // an attribute that this driver does not know
 }
 
 TEST_CASE("a device that does not exist is an invalid argument") {

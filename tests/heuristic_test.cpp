@@ -36,6 +36,16 @@ TEST_CASE("every spec gets a valid config, one for few tokens and one for many")
   }
 }
 
+TEST_CASE("a block of a short call moves 4 KB") {
+  const auto threads = [](Dtype dtype, Layout layout) {
+    return heuristic_config(spec_of(128, dtype, layout, 16), 8).block_threads;
+  };
+  CHECK(threads(Dtype::bfloat16, Layout::interleaved) == 256);  // four heads of 4 bytes
+  CHECK(threads(Dtype::bfloat16, Layout::sequential) == 128);
+  CHECK(threads(Dtype::float32, Layout::interleaved) == 128);
+  CHECK(threads(Dtype::float32, Layout::sequential) == 64);
+}
+
 TEST_CASE("a thread of a long call moves 16 bytes, by as many heads as that takes") {
   const auto heads = [](int head_dim, Dtype dtype, Layout layout, int alignment) {
     return heuristic_config(spec_of(head_dim, dtype, layout, alignment), 8192).heads_per_thread;

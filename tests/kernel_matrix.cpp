@@ -207,6 +207,26 @@ std::vector<VerifyCase> widest_cases() {
   return cases;
 }
 
+/// Enough blocks for several chunks of q's and k's, which tables have.
+std::vector<VerifyCase> chunk_cases() {
+  std::vector<VerifyCase> cases;
+  for (const Layout layout : {Layout::interleaved, Layout::sequential}) {
+    VerifyCase test;
+    test.spec.head_dim = 64;
+    test.spec.layout = layout;
+    test.spec.q_heads = 28;
+    test.spec.kv_heads = 4;
+    test.spec.angles = AngleSource::table;
+    test.config = {32, 4, Pairing::registers, 2};
+    test.frequencies = frequencies_for(test.spec, 1.0f);
+    test.batch = 2;
+    test.seq = 211;
+    set_positions(test, 1);
+    cases.push_back(test);
+  }
+  return cases;
+}
+
 std::vector<VerifyCase> make_matrix() {
   std::vector<std::vector<std::size_t>> groups = {
       {kLayout, kDtype, kHeadDim}, {kLayout, kHeadDim, kRotary}, {kLayout, kDtype, kConfig}};
@@ -218,6 +238,7 @@ std::vector<VerifyCase> make_matrix() {
   }
   for (VerifyCase& test : corner_cases()) cases.push_back(std::move(test));
   for (VerifyCase& test : widest_cases()) cases.push_back(std::move(test));
+  for (VerifyCase& test : chunk_cases()) cases.push_back(std::move(test));
   return cases;
 }
 

@@ -113,7 +113,7 @@ std::vector<Mutation> mutations() {
       {"float16 is cut off, not rounded", "0xfff + ((magnitude >> 13) & 1)", "0",
        with(Dtype::float16)},
       {"2 pi has four digits", "6.283185482f", "6.283f", with(Dtype::float32)},
-      {"the last block is left out", "block < p.q_blocks", "block + 1 < p.q_blocks", base},
+      {"the last block is left out", "in_chunk < p.q_blocks", "in_chunk + 1 < p.q_blocks", base},
       {"what the partner gave is not given back",
        "if constexpr (kExchange()) swap_rows(lanes);\n  }", "}", base},
       {"the partner is the next lane", "lane ^ kHalfWarp()", "lane ^ 1", base},

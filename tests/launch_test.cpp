@@ -130,6 +130,32 @@ TEST_CASE("a tensor that is rotated in place needs no slots for what passes thro
   CHECK(swapped.params.k.slots == 3 * 20);
 }
 
+TEST_CASE("with a table q and k take turns, and every block of either is there once") {
+  RopeSpec spec = spec_of(128, 128, 32, 8);
+  spec.angles = AngleSource::table;
+  for (const std::int64_t tokens : {1, 400, 409, 410, 1000, 8192}) {
+    CAPTURE(tokens);
+    const kernel::RopeParams p = plan(spec, dense(spec, 1, tokens)).params;
+    const unsigned grid = plan(spec, dense(spec, 1, tokens)).grid;
+    const std::int64_t q_blocks = tokens * 2, k_blocks = (tokens + 1) / 2;
+    const unsigned chunk = p.q_blocks + p.k_blocks;
+    CHECK(chunk <= 1026);  // rounded up twice
+    CHECK(grid % chunk == 0);
+    CHECK(divide(grid - 1, p.chunk_divisor) == grid / chunk - 1);
+    CHECK(divide(grid, p.chunk_divisor) == grid / chunk);
+    // Not less than what there is, and not another chunk more.
+    CHECK(grid / chunk * p.q_blocks >= q_blocks);
+    CHECK(grid / chunk * p.k_blocks >= k_blocks);
+    CHECK((grid / chunk) * (p.q_blocks - 1) < q_blocks);
+    CHECK((grid / chunk) * (p.k_blocks - 1) < k_blocks);
+  }
+  RopeArgs q_only = dense(spec, 1, 8192);
+  q_only.k = q_only.k_out = {};
+  CHECK(plan(spec, q_only).grid == 16384);
+  spec.angles = AngleSource::exact;
+  CHECK(plan(spec, dense(spec, 1, 8192)).params.q_blocks == 16384);
+}
+
 TEST_CASE("the block has the config's threads, whatever a row needs") {
   RopeSpec spec = spec_of(1024, 2, 3, 1);
   spec.alignment = 2;
@@ -258,7 +284,6 @@ TEST_CASE("every argument of the call reaches its parameter") {
   CHECK(p.sin == at(0x8000));
   CHECK(p.table_rows == 99);
   CHECK(p.table_stride == 64);
-  CHECK(p.table_aligned == 1);
   CHECK(p.positions == at(0x5000));
   CHECK(p.cu_seqlens == at(0x6000));
   CHECK(p.position_stride == 77);
@@ -292,18 +317,33 @@ TEST_CASE("ragged sequences share the tokens: the batch does not multiply them")
   CHECK(launch.grid == 25);
 }
 
-TEST_CASE("a table counts as aligned when every row of both arrays is, to 16 bytes") {
-  RopeSpec spec = spec_of(64, 64, 4, 2);
+TEST_CASE(
+    "a call is aligned when every row of both arrays of its table is, as far as floats can be") {
+  RopeSpec spec = spec_of(128, 64, 4, 2);
   spec.angles = AngleSource::table;
-  const auto aligned = [&](std::uintptr_t cos, std::uintptr_t sin, std::int64_t row_stride) {
+  std::int64_t rows = 9;
+  const auto aligned = [&](int alignment, std::uintptr_t cos, std::uintptr_t sin,
+                           std::int64_t row_stride) {
     RopeArgs args = dense(spec, 1, 7);
-    args.table = {static_cast<float*>(at(cos)), static_cast<float*>(at(sin)), 9, 32, row_stride};
-    return plan(spec, args).params.table_aligned == 1;
+    args.table = {static_cast<float*>(at(cos)), static_cast<float*>(at(sin)), rows, 32, row_stride};
+    return aligned_to(spec, args, alignment);
   };
-  CHECK(aligned(0x1000, 0x2000, 32));
-  CHECK(!aligned(0x1004, 0x2000, 32));
-  CHECK(!aligned(0x1000, 0x2008, 32));
-  CHECK(!aligned(0x1000, 0x2000, 34));
+  for (const int alignment : {16, 32}) {
+    CHECK(aligned(alignment, 0x1000, 0x2000, 32));
+    CHECK(aligned(alignment, 0x1010, 0x2000, 36));
+    CHECK(!aligned(alignment, 0x1008, 0x2000, 32));
+    CHECK(!aligned(alignment, 0x1000, 0x2008, 32));
+    CHECK(!aligned(alignment, 0x1000, 0x2000, 34));
+  }
+  CHECK(aligned(8, 0x1008, 0x2000, 34));
+  CHECK(!aligned(8, 0x1004, 0x2000, 34));
+  CHECK(aligned(2, 0x1004, 0x2000, 33));
+  rows = 1;
+  CHECK(aligned(16, 0x1000, 0x2000, 33));
+  // Half a row of 92 are 184 bytes, and sines may begin there.
+  spec.rotary_dim = 92;
+  rows = 9;
+  CHECK(aligned(16, 0x1000, 0x10b8, 92));
 }
 
 TEST_CASE("a call is aligned when every address and stride that it uses is") {

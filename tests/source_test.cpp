@@ -126,6 +126,7 @@ TEST_CASE("each constant stands once in the source, with the value of the spec a
         "ROPE_CONSTANT int kQHeads() { return 17; }", "ROPE_CONSTANT int kKvHeads() { return 3; }",
         "ROPE_CONSTANT int kRotaryBytes() { return 4; }",
         "ROPE_CONSTANT int kPassBytes() { return 8; }",
+        "ROPE_CONSTANT int kTableBytes() { return 8; }",
         "ROPE_CONSTANT Pairing kPairing() { return Pairing::registers; }",
         "ROPE_CONSTANT int kHeadsPerThread() { return 2; }",
         "ROPE_CONSTANT bool kStreamingStores() { return true; }",

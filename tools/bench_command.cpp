@@ -190,6 +190,7 @@ ExitCode Run::run() {
   measure_start_of_first();
   Benchmark benchmark(runtime_options_, options_.device);
   report_.device = benchmark.device().info();
+  report_.clocks = benchmark.device().driver().clocks(report_.device.ordinal);
   report_.cuda_version = benchmark.device().driver().version();
   report_.nvrtc = benchmark.nvrtc_version();
   save();  // a file that cannot be written is said before minutes of measuring

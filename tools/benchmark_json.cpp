@@ -42,8 +42,8 @@ Json device_json(const BenchmarkReport& report) {
       {"multiprocessors", device.sm_count},
       {"l2_bytes", device.l2_bytes},
       {"memory_bytes", device.memory_bytes},
-      {"clock_khz", number_or_null(device.clock_khz)},
-      {"memory_clock_khz", number_or_null(device.memory_clock_khz)},
+      {"clock_khz", number_or_null(report.clocks.core)},
+      {"memory_clock_khz", number_or_null(report.clocks.memory)},
       {"cuda", fmt::format("{}.{}", report.cuda_version / 1000, report.cuda_version % 1000 / 10)},
       {"nvrtc", report.nvrtc}};
 }

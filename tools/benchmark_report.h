@@ -25,6 +25,7 @@ struct StartMeasurement {
 /// All that `ropejit bench` measured, and on what.
 struct BenchmarkReport {
   DeviceInfo device;
+  DeviceClocks clocks;
   int cuda_version = 0;  ///< that the driver supports: 13000
   std::string nvrtc;     ///< `NVRTC 13.0`
   std::string date;      ///< of the beginning, UTC: `2026-01-31T12:00:00Z`

@@ -11,7 +11,8 @@ std::string device_line(const BenchmarkReport& report) {
   std::string line = fmt::format("device {}: {}, {}, {} multiprocessors, {:.1f} MiB of L2",
                                  device.ordinal, device.name, device.arch(), device.sm_count,
                                  static_cast<double>(device.l2_bytes) / (1 << 20));
-  if (device.clock_khz != 0) line += fmt::format(", up to {} MHz", device.clock_khz / 1000);
+  const int khz = report.clocks.core;
+  if (khz != 0) line += fmt::format(", up to {} MHz", khz / 1000);
   return line + fmt::format("; CUDA {}.{}, {}, ropejit {} ({})", report.cuda_version / 1000,
                             report.cuda_version % 1000 / 10, report.nvrtc, version(), commit());
 }
