@@ -16,6 +16,20 @@ namespace {
   throw Error(ErrorCode::invalid_argument, message);
 }
 
+/// A call, with what every check of its memory needs.
+struct Call {
+  Call(const RopeSpec& of, const RopeArgs& with)
+      : spec(of),
+        args(with),
+        sequences(of.positions == PositionMode::ragged ? 1 : with.batch),
+        element(static_cast<std::int64_t>(size_of(of.dtype))) {}
+
+  const RopeSpec& spec;
+  const RopeArgs& args;
+  const std::int64_t sequences;  ///< that have a stride
+  const std::int64_t element;    ///< bytes
+};
+
 struct NamedTensor {
   const char* name;
   const Tensor& tensor;
@@ -27,7 +41,8 @@ void check_counts(const RopeArgs& args) {
   if (args.seq < 0) refuse(fmt::format("seq = {}: must not be negative", args.seq));
 }
 
-void check_sizes(const RopeSpec& spec, const RopeArgs& args) {
+void check_sizes(const Call& call) {
+  const RopeArgs& args = call.args;
   // A row takes at least one thread of a grid of fewer than 2^31 blocks; 2^40 rows keep every
   // product of counts far from 2^63.
   constexpr std::int64_t kMostRows = std::int64_t{1} << 40;
@@ -35,29 +50,29 @@ void check_sizes(const RopeSpec& spec, const RopeArgs& args) {
     throw Error(ErrorCode::unsupported,
                 fmt::format("batch = {}: at most 2^31 - 1 sequences", args.batch));
   }
-  const std::int64_t batch = spec.positions == PositionMode::ragged ? 1 : args.batch;
-  const std::int64_t heads = std::max(spec.q_heads, spec.kv_heads);
+  const std::int64_t heads = std::max(call.spec.q_heads, call.spec.kv_heads);
   std::int64_t rows = 0;
-  if (__builtin_mul_overflow(batch * heads, args.seq, &rows) || rows > kMostRows) {
+  if (__builtin_mul_overflow(call.sequences * heads, args.seq, &rows) || rows > kMostRows) {
     throw Error(ErrorCode::unsupported,
                 fmt::format("batch = {}, seq = {}: at most 2^40 rows (tokens x heads) in one call",
                             args.batch, args.seq));
   }
 }
 
-void check_tensor(const NamedTensor& named, std::size_t element_bytes) {
+void check_tensor(const NamedTensor& named, std::int64_t element_bytes) {
   const Tensor& tensor = named.tensor;
   if (tensor.stride_dim != 1) {
     refuse(fmt::format("{}.stride_dim = {}: the last dimension must be contiguous (stride 1)",
                        named.name, tensor.stride_dim));
   }
-  if (reinterpret_cast<std::uintptr_t>(tensor.data) % element_bytes != 0) {
+  if (reinterpret_cast<std::uintptr_t>(tensor.data) % static_cast<std::uintptr_t>(element_bytes) !=
+      0) {
     refuse(fmt::format("{}.data = {}: must be aligned to its {}-byte elements", named.name,
                        fmt::ptr(tensor.data), element_bytes));
   }
 }
 
-void check_pair(const NamedTensor& in, const NamedTensor& out, std::size_t element_bytes) {
+void check_pair(const NamedTensor& in, const NamedTensor& out, std::int64_t element_bytes) {
   if ((in.tensor.data == nullptr) != (out.tensor.data == nullptr)) {
     const bool lacks_out = out.tensor.data == nullptr;
     refuse(fmt::format("{}.data = null while {}.data is given: both or neither (in place: {} = {})",
@@ -92,75 +107,84 @@ std::int64_t reach(const char* tensor, const char* stride_name, std::int64_t str
                      tensor, stride_name, stride, count - 1));
 }
 
-std::int64_t sequences_of(const RopeSpec& spec, const RopeArgs& args) {
-  return spec.positions == PositionMode::ragged ? 1 : args.batch;
-}
-
 /// Whether no product of these strides and counts can overflow or leave the address space, and none
 /// is negative: so it is with nearly every call.
-bool is_modest(const RopeArgs& args, const Tensor& tensor, std::int64_t sequences) {
+bool is_modest(const Call& call, const Tensor& tensor) {
   const auto strides =
       static_cast<std::uint64_t>(tensor.stride_batch | tensor.stride_seq | tensor.stride_head);
-  const auto counts = static_cast<std::uint64_t>(sequences | args.seq);
+  const auto counts = static_cast<std::uint64_t>(call.sequences | call.args.seq);
   return strides >> 28 == 0 && counts >> 26 == 0;
 }
 
 /// As span_of, of a tensor whose strides may be anything.
-Span span_of_any(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& named) {
+Span span_of_any(const Call& call, const NamedTensor& named) {
   const Tensor& tensor = named.tensor;
-  const std::int64_t sequences = sequences_of(spec, args);
-  const std::int64_t batch = reach(named.name, ".stride_batch", tensor.stride_batch, sequences);
-  const std::int64_t seq = reach(named.name, ".stride_seq", tensor.stride_seq, args.seq);
+  const std::int64_t batch =
+      reach(named.name, ".stride_batch", tensor.stride_batch, call.sequences);
+  const std::int64_t seq = reach(named.name, ".stride_seq", tensor.stride_seq, call.args.seq);
   const std::int64_t head = reach(named.name, ".stride_head", tensor.stride_head, named.heads);
-  const auto element = static_cast<std::int64_t>(size_of(spec.dtype));
   const auto base = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(tensor.data));
   const auto below = [](std::int64_t n) { return std::min<std::int64_t>(n, 0); };
   const auto above = [](std::int64_t n) { return std::max<std::int64_t>(n, 0); };
-  return {base + element * (below(batch) + below(seq) + below(head)),
-          base + element * (above(batch) + above(seq) + above(head) + spec.head_dim), 0, 0, false};
+  return {base + call.element * (below(batch) + below(seq) + below(head)),
+          base + call.element * (above(batch) + above(seq) + above(head) + call.spec.head_dim), 0,
+          0, false};
 }
 
-Span span_of(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& named) {
+Span span_of(const Call& call, const NamedTensor& named) {
   const Tensor& tensor = named.tensor;
-  const std::int64_t sequences = sequences_of(spec, args);
-  if (!is_modest(args, tensor, sequences)) return span_of_any(spec, args, named);
-  const std::int64_t seq = tensor.stride_seq * (args.seq - 1);
-  const std::int64_t token = tensor.stride_head * (named.heads - 1) + spec.head_dim;
-  const std::int64_t all = tensor.stride_batch * (sequences - 1) + seq + token;
-  const auto element = static_cast<std::int64_t>(size_of(spec.dtype));
+  if (!is_modest(call, tensor)) return span_of_any(call, named);
+  const std::int64_t head_dim = call.spec.head_dim;
+  const std::int64_t seq = tensor.stride_seq * (call.args.seq - 1);
+  const std::int64_t token = tensor.stride_head * (named.heads - 1) + head_dim;
+  const std::int64_t all = tensor.stride_batch * (call.sequences - 1) + seq + token;
   const auto base = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(tensor.data));
-  const bool nests = (named.heads == 1 || tensor.stride_head >= spec.head_dim) &&
-                     (args.seq == 1 || tensor.stride_seq >= token) &&
-                     (sequences == 1 || tensor.stride_batch >= seq + token);
-  return {base, base + element * all, element * token, element * seq, nests};
+  const bool nests = (named.heads == 1 || tensor.stride_head >= head_dim) &&
+                     (call.args.seq == 1 || tensor.stride_seq >= token) &&
+                     (call.sequences == 1 || tensor.stride_batch >= seq + token);
+  return {base, base + call.element * all, call.element * token, call.element * seq, nests};
 }
 
-Region region_of(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& named) {
+/// As span_of, where the span of another tensor is known: most outputs have their input's strides.
+Span span_like(const Call& call, const NamedTensor& named, const NamedTensor& other,
+               const Span& at_other) {
+  const bool same_strides = named.tensor.stride_batch == other.tensor.stride_batch &&
+                            named.tensor.stride_seq == other.tensor.stride_seq &&
+                            named.tensor.stride_head == other.tensor.stride_head;
+  if (!same_strides) return span_of(call, named);
+  const auto base = [](const Tensor& tensor) {
+    return static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(tensor.data));
+  };
+  Span span = at_other;
+  span.first += base(named.tensor) - base(other.tensor);
+  span.end += base(named.tensor) - base(other.tensor);
+  return span;
+}
+
+Region region_of(const Call& call, const NamedTensor& named) {
   const Tensor& tensor = named.tensor;
-  const auto element = static_cast<std::int64_t>(size_of(spec.dtype));
   Region region;
   region.base = reinterpret_cast<std::uintptr_t>(tensor.data);
-  region.counts = {sequences_of(spec, args), args.seq, named.heads};
+  region.counts = {call.sequences, call.args.seq, named.heads};
   region.strides = {tensor.stride_batch, tensor.stride_seq, tensor.stride_head};
   for (std::size_t i = 0; i < 3; ++i) {
-    region.strides[i] = region.counts[i] == 1 ? 0 : region.strides[i] * element;
+    region.strides[i] = region.counts[i] == 1 ? 0 : region.strides[i] * call.element;
   }
-  region.row_bytes = spec.head_dim * element;
+  region.row_bytes = call.spec.head_dim * call.element;
   return region;
 }
 
 /// Whether an output is its own input: the same rows at the same places.
-bool same_view(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& in,
-               const NamedTensor& out) {
+bool same_view(const Call& call, const NamedTensor& in, const NamedTensor& out) {
   if (in.tensor == out.tensor) return true;
   if (in.tensor.data != out.tensor.data) return false;
-  return region_of(spec, args, in).strides == region_of(spec, args, out).strides;
+  return region_of(call, in).strides == region_of(call, out).strides;
 }
 
 /// Whether two tensors are slices of one packed buffer: their tokens alternate, none within
 /// another.
-bool alternate(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& a, const Span& at_a,
-               const NamedTensor& b, const Span& at_b) {
+bool alternate(const Call& call, const NamedTensor& a, const Span& at_a, const NamedTensor& b,
+               const Span& at_b) {
   const bool same_steps =
       a.tensor.stride_batch == b.tensor.stride_batch && a.tensor.stride_seq == b.tensor.stride_seq;
   if (!same_steps || !at_a.nests || !at_b.nests) return false;
@@ -169,22 +193,21 @@ bool alternate(const RopeSpec& spec, const RopeArgs& args, const NamedTensor& a,
   const Span& upper = a_first ? at_b : at_a;
   const std::int64_t apart = upper.first - lower.first;
   const std::int64_t both = apart + upper.token_bytes;
-  const auto element = static_cast<std::int64_t>(size_of(spec.dtype));
-  return lower.token_bytes <= apart && (args.seq == 1 || both <= a.tensor.stride_seq * element) &&
-         (sequences_of(spec, args) == 1 ||
-          upper.sequence_bytes + both <= a.tensor.stride_batch * element);
+  return lower.token_bytes <= apart &&
+         (call.args.seq == 1 || both <= a.tensor.stride_seq * call.element) &&
+         (call.sequences == 1 ||
+          upper.sequence_bytes + both <= a.tensor.stride_batch * call.element);
 }
 
 /// The checks of one call's memory, each by spans first and exactly where those leave doubt.
 struct Overlaps {
-  const RopeSpec& spec;
-  const RopeArgs& args;
+  const Call& call;
 
   void check_disjoint(const NamedTensor& out, const Span& out_span, const NamedTensor& other,
                       const Span& other_span) const {
     if (out_span.end <= other_span.first || other_span.end <= out_span.first) return;
-    if (alternate(spec, args, out, out_span, other, other_span)) return;
-    if (!overlap(region_of(spec, args, out), region_of(spec, args, other))) return;
+    if (alternate(call, out, out_span, other, other_span)) return;
+    if (!overlap(region_of(call, out), region_of(call, other))) return;
     refuse(fmt::format(
         "{}.data = {}: overlaps {} (data = {}); an output must be disjoint from every "
         "other tensor of the call, or be its own input (same data and strides: in place)",
@@ -192,24 +215,27 @@ struct Overlaps {
   }
 
   void check_disjoint_rows(const NamedTensor& out, const Span& span) const {
-    if (span.nests || !overlaps_itself(region_of(spec, args, out))) return;
+    if (span.nests || !overlaps_itself(region_of(call, out))) return;
     refuse(fmt::format("{}: its strides (batch {}, seq {}, head {}) make rows share memory",
                        out.name, out.tensor.stride_batch, out.tensor.stride_seq,
                        out.tensor.stride_head));
   }
 };
 
-void check_overlaps(const RopeSpec& spec, const RopeArgs& args) {
+/// Returns the bytes from the first to the end of the tensor that reaches farthest.
+std::int64_t check_overlaps(const Call& call) {
+  const RopeSpec& spec = call.spec;
+  const RopeArgs& args = call.args;
   const NamedTensor q{"q", args.q, spec.q_heads}, q_out{"q_out", args.q_out, spec.q_heads};
   const NamedTensor k{"k", args.k, spec.kv_heads}, k_out{"k_out", args.k_out, spec.kv_heads};
   const bool has_q = args.q.data != nullptr, has_k = args.k.data != nullptr;
-  const Overlaps overlaps{spec, args};
-  const Span at_q = has_q ? span_of(spec, args, q) : Span{};
-  const Span at_k = has_k ? span_of(spec, args, k) : Span{};
-  const bool q_in_place = has_q && same_view(spec, args, q, q_out);
-  const bool k_in_place = has_k && same_view(spec, args, k, k_out);
-  const Span at_q_out = has_q && !q_in_place ? span_of(spec, args, q_out) : at_q;
-  const Span at_k_out = has_k && !k_in_place ? span_of(spec, args, k_out) : at_k;
+  const Overlaps overlaps{call};
+  const Span at_q = has_q ? span_of(call, q) : Span{};
+  const Span at_k = has_k ? span_of(call, k) : Span{};
+  const bool q_in_place = has_q && same_view(call, q, q_out);
+  const bool k_in_place = has_k && same_view(call, k, k_out);
+  const Span at_q_out = q_in_place || !has_q ? at_q : span_like(call, q_out, q, at_q);
+  const Span at_k_out = k_in_place || !has_k ? at_k : span_like(call, k_out, k, at_k);
   if (has_q) overlaps.check_disjoint_rows(q_out, at_q_out);
   if (has_k) overlaps.check_disjoint_rows(k_out, at_k_out);
   if (has_q && has_k) overlaps.check_disjoint(q_out, at_q_out, k, at_k);
@@ -221,6 +247,8 @@ void check_overlaps(const RopeSpec& spec, const RopeArgs& args) {
     overlaps.check_disjoint(k_out, at_k_out, k, at_k);
     if (has_q) overlaps.check_disjoint(q_out, at_q_out, k_out, at_k_out);
   }
+  const auto bytes = [](const Span& span) { return span.end - span.first; };
+  return std::max({bytes(at_q), bytes(at_q_out), bytes(at_k), bytes(at_k_out)});
 }
 
 void check_index_pointer(const char* name, const void* pointer, IndexType type) {
@@ -286,21 +314,20 @@ void check_table(const RopeSpec& spec, const CosSinTable& table) {
 
 }  // namespace
 
-bool no_tokens(const RopeArgs& args) noexcept { return args.batch == 0 || args.seq == 0; }
-
-void check_args(const RopeSpec& spec, const RopeArgs& args) {
+CallFacts check_args(const RopeSpec& spec, const RopeArgs& args) {
   check_counts(args);
-  if (no_tokens(args)) return;
-  check_sizes(spec, args);
-  const std::size_t element = size_of(spec.dtype);
-  check_pair({"q", args.q, spec.q_heads}, {"q_out", args.q_out, spec.q_heads}, element);
-  check_pair({"k", args.k, spec.kv_heads}, {"k_out", args.k_out, spec.kv_heads}, element);
+  if (args.batch == 0 || args.seq == 0) return {};
+  const Call call(spec, args);
+  check_sizes(call);
+  check_pair({"q", args.q, spec.q_heads}, {"q_out", args.q_out, spec.q_heads}, call.element);
+  check_pair({"k", args.k, spec.kv_heads}, {"k_out", args.k_out, spec.kv_heads}, call.element);
   if (args.q.data == nullptr && args.k.data == nullptr) {
     refuse("q.data = null and k.data = null: at least one of them must be given");
   }
-  check_overlaps(spec, args);
+  const std::int64_t span_bytes = check_overlaps(call);
   check_positions(spec, args);
   check_table(spec, args.table);
+  return {call.sequences * args.seq, span_bytes};
 }
 
 }  // namespace ropejit

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 
 #include "ropejit/error.h"
 #include "src/source.h"
@@ -65,25 +64,11 @@ void plan_grid(Launch& launch, AngleSource angles, std::uint64_t q_blocks, std::
   if (angles == AngleSource::table) params.chunk_divisor = divisor(q_blocks + k_blocks);
 }
 
-/// The farthest element of a tensor from its first, at least. check_args holds every product within
-/// 2^56.
-std::int64_t reach(const RopeArgs& args, const Tensor& tensor, std::int64_t sequences,
-                   std::int64_t heads) {
-  return (sequences - 1) * std::abs(tensor.stride_batch) +
-         (args.seq - 1) * std::abs(tensor.stride_seq) + (heads - 1) * std::abs(tensor.stride_head);
-}
-
 /// Whether indices of slots and offsets of elements stay within 31 bits.
-bool is_narrow(const RopeSpec& spec, const RopeArgs& args, const kernel::RopeParams& params,
-               std::int64_t sequences) {
-  constexpr std::int64_t kNarrow = std::int64_t{1} << 31;
-  if ((params.q.slots | params.k.slots) >= static_cast<std::uint64_t>(kNarrow)) return false;
-  const std::int64_t most = kNarrow - spec.head_dim;
-  const auto fits = [&](const Tensor& in, const Tensor& out, std::int64_t heads) {
-    return reach(args, in, sequences, heads) < most &&
-           (in.data == out.data || reach(args, out, sequences, heads) < most);
-  };
-  return fits(args.q, args.q_out, spec.q_heads) && fits(args.k, args.k_out, spec.kv_heads);
+bool is_narrow(const RopeSpec& spec, const CallFacts& facts, const kernel::RopeParams& params) {
+  constexpr std::uint64_t kNarrow = std::uint64_t{1} << 31;
+  return (params.q.slots | params.k.slots) < kNarrow &&
+         static_cast<std::uint64_t>(facts.span_bytes) < kNarrow * size_of(spec.dtype);
 }
 
 /// Address bits and stride bytes of a tensor, or-ed: a multiple of 2^n if and only if all of them
@@ -144,16 +129,14 @@ LaunchShape launch_shape(const RopeSpec& kernel_spec, const LaunchConfig& config
 }
 
 Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArgs& args,
-                   const std::uint64_t* turns, float attention_factor) {
+                   const CallFacts& facts, const std::uint64_t* turns, float attention_factor) {
   static_assert(sizeof(std::uint64_t) == sizeof(unsigned long long));
-  const std::int64_t sequences = spec.positions == PositionMode::ragged ? 1 : args.batch;
-  const std::int64_t tokens = sequences * args.seq;
   Launch launch{};
   kernel::RopeParams& params = launch.params;
   const std::uint64_t q_blocks =
-      plan_tensor(params.q, args.q, args.q_out, tokens, shape.q_groups, shape);
+      plan_tensor(params.q, args.q, args.q_out, facts.tokens, shape.q_groups, shape);
   const std::uint64_t k_blocks =
-      plan_tensor(params.k, args.k, args.k_out, tokens, shape.kv_groups, shape);
+      plan_tensor(params.k, args.k, args.k_out, facts.tokens, shape.kv_groups, shape);
   plan_grid(launch, spec.angles, q_blocks, k_blocks);
   launch.block = shape.block_threads;
   params.turns = reinterpret_cast<const unsigned long long*>(turns);
@@ -172,7 +155,7 @@ Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArg
   params.positions = args.positions;
   params.cu_seqlens = args.cu_seqlens;
   params.position_stride = args.position_stride_batch.value_or(args.seq);
-  params.wide = is_narrow(spec, args, params, sequences) ? 0 : 1;
+  params.wide = is_narrow(spec, facts, params) ? 0 : 1;
   if (args.batch > 1 && params.wide == 0) params.seq_divisor = divisor(params.seq);
   return launch;
 }

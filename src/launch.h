@@ -10,13 +10,16 @@
 
 namespace ropejit {
 
+/// What a call's arguments come to.
+struct CallFacts {
+  std::int64_t tokens = 0;      ///< 0: nothing is to be done
+  std::int64_t span_bytes = 0;  ///< of the tensor that reaches farthest, from its first byte on
+};
+
 /// Throws Error(invalid_argument) that names the first argument that breaks its rule, and
 /// Error(unsupported) for a grid beyond the device's limits. Allocates only to throw. A call
 /// without tokens is valid whatever its pointers are.
-void check_args(const RopeSpec& spec, const RopeArgs& args);
-
-/// Whether nothing is to be done: no tokens, or no sequences.
-bool no_tokens(const RopeArgs& args) noexcept;
+CallFacts check_args(const RopeSpec& spec, const RopeArgs& args);
 
 /// Whether every base address and stride that the call uses is a multiple of `alignment` bytes, and
 /// those of a table of table_alignment().
@@ -43,10 +46,10 @@ struct LaunchShape {
 };
 LaunchShape launch_shape(const RopeSpec& kernel_spec, const LaunchConfig& config);
 
-/// The launch for arguments that check_args accepted. `turns` is where the kernel finds the
-/// frequencies.
+/// The launch for arguments that check_args accepted, with its `facts`. `turns` is where the kernel
+/// finds the frequencies.
 Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArgs& args,
-                   const std::uint64_t* turns, float attention_factor);
+                   const CallFacts& facts, const std::uint64_t* turns, float attention_factor);
 
 }  // namespace ropejit
 

@@ -94,8 +94,7 @@ void validate(const RopeSpec& spec, const Frequencies& frequencies) {
 void apply_reference(const RopeSpec& spec, const Frequencies& frequencies, const RopeArgs& args) {
   validate(spec);
   validate(spec, frequencies);
-  check_args(spec, args);
-  if (no_tokens(args)) return;
+  if (check_args(spec, args).tokens == 0) return;
   std::vector<CosSin> angles(static_cast<std::size_t>(spec.rotary() / 2));
   for (const TokenPosition& token : token_positions(spec, args)) {
     for (std::size_t pair = 0; pair < angles.size(); ++pair) {

@@ -5,15 +5,6 @@
 #include "ropejit/reference.h"
 
 namespace ropejit {
-namespace {
-
-std::size_t bucket_of(const RopeSpec& spec, const RopeArgs& args) {
-  const std::int64_t sequences = spec.positions == PositionMode::ragged ? 1 : args.batch;
-  return static_cast<std::size_t>(token_bucket(sequences * args.seq));
-}
-
-}  // namespace
-
 Rope::Rope(std::shared_ptr<const State> state) : state_(std::move(state)) {}
 
 const RopeSpec& Rope::spec() const noexcept { return state_->spec; }
@@ -25,12 +16,13 @@ void Rope::apply(const RopeArgs& args, CUstream_st* stream) const {
     apply_reference(state.spec, state.frequencies, args);
     return;
   }
-  check_args(state.spec, args);
-  if (no_tokens(args)) return;
+  const CallFacts facts = check_args(state.spec, args);
+  if (facts.tokens == 0) return;
   const bool aligned = aligned_to(state.spec, args, state.alignment);
   if (!aligned) count(state.counters->unaligned_calls);
-  const RopeKernel& chosen = aligned ? state.wide[bucket_of(state.spec, args)] : state.narrow;
-  const Launch launch = plan_launch(state.spec, chosen.shape, args,
+  const RopeKernel& chosen =
+      aligned ? state.wide[static_cast<std::size_t>(token_bucket(facts.tokens))] : state.narrow;
+  const Launch launch = plan_launch(state.spec, chosen.shape, args, facts,
                                     static_cast<const std::uint64_t*>(state.turns.data()),
                                     state.frequencies.attention_factor);
   chosen.kernel->launch(&launch.params, launch.grid, launch.block, stream, args.dependent_launch);

@@ -99,7 +99,7 @@ TEST_CASE("a call without tokens is good whatever its pointers are") {
     RopeArgs args;
     args.batch = batch;
     args.seq = seq;
-    CHECK(no_tokens(args));
+    CHECK(check_args(base_spec(), args).tokens == 0);
     for (const PositionMode mode : {PositionMode::offset, PositionMode::sequence_offsets,
                                     PositionMode::token_ids, PositionMode::ragged}) {
       RopeSpec spec = base_spec();
@@ -108,7 +108,29 @@ TEST_CASE("a call without tokens is good whatever its pointers are") {
       CHECK(refusal([&] { check_args(spec, args); }) == "accepted");
     }
   }
-  CHECK(!no_tokens(base_args()));
+}
+
+TEST_CASE("an accepted call says how many tokens it has, and how far its tensors reach") {
+  const Call call;
+  const CallFacts facts = check_args(call.spec, call.args);
+  CHECK(facts.tokens == call.args.batch * call.args.seq);
+  const Tensor& q = call.args.q;
+  const std::int64_t last = q.stride_batch * (call.args.batch - 1) +
+                            q.stride_seq * (call.args.seq - 1) +
+                            q.stride_head * (call.spec.q_heads - 1);
+  CHECK(facts.span_bytes == (last + call.spec.head_dim) * size_of(call.spec.dtype));
+
+  for (Tensor RopeArgs::*tensor :
+       {&RopeArgs::q, &RopeArgs::q_out, &RopeArgs::k, &RopeArgs::k_out}) {
+    const bool is_q = tensor == &RopeArgs::q || tensor == &RopeArgs::q_out;
+    for (const std::int64_t sign : {1, -1}) {
+      Call far;
+      far.args.*tensor = {at(1ull << 50), sign << 33, sign << 29, sign << 20};
+      const std::int64_t reach = (std::int64_t{1} << 33) + 7 * (std::int64_t{1} << 29) +
+                                 (is_q ? 3 : 1) * (std::int64_t{1} << 20);
+      CHECK(check_args(far.spec, far.args).span_bytes == 2 * (reach + 64));
+    }
+  }
 }
 
 TEST_CASE("a null pointer is refused by name") {

@@ -133,8 +133,9 @@ TEST_CASE("accesses at addresses that are no multiple of their width are counted
   for (const int base_offset : {0, 1, 8}) {
     test.base_offset = base_offset;
     CaseMemory memory = make_memory(test);
+    const RopeArgs args = args_of(test, memory);
     Launch launch =
-        plan_launch(spec, shape, args_of(test, memory), test.frequencies.turns.data(), 1.0f);
+        plan_launch(spec, shape, args, check_args(spec, args), test.frequencies.turns.data(), 1.0f);
     // 3 tokens x 3 heads, one thread each, which loads and stores two runs of 8 elements, and reads
     // 8 frequencies, aligned.
     CHECK(kernel.run(launch.params, launch.grid, launch.block) == (base_offset == 1 ? 36 : 0));

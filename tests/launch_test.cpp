@@ -36,8 +36,13 @@ RopeArgs dense(const RopeSpec& spec, std::int64_t batch, std::int64_t seq) {
   return args;
 }
 
+/// As for a call that check_args accepted, with tensors that reach not far.
+CallFacts facts_of(const RopeSpec& spec, const RopeArgs& args) {
+  return {(spec.positions == PositionMode::ragged ? 1 : args.batch) * args.seq, 4096};
+}
+
 Launch plan(const RopeSpec& spec, const RopeArgs& args, const LaunchConfig& config = {}) {
-  return plan_launch(spec, launch_shape(spec, config), args, nullptr, 1.0f);
+  return plan_launch(spec, launch_shape(spec, config), args, facts_of(spec, args), nullptr, 1.0f);
 }
 
 /// As a kernel divides: 32-bit arithmetic, and the formula that params.cuh gives.
@@ -135,8 +140,9 @@ TEST_CASE("with a table q and k take turns, and every block of either is there o
   spec.angles = AngleSource::table;
   for (const std::int64_t tokens : {1, 400, 409, 410, 1000, 8192}) {
     CAPTURE(tokens);
-    const kernel::RopeParams p = plan(spec, dense(spec, 1, tokens)).params;
-    const unsigned grid = plan(spec, dense(spec, 1, tokens)).grid;
+    const Launch launch = plan(spec, dense(spec, 1, tokens));
+    const kernel::RopeParams& p = launch.params;
+    const unsigned grid = launch.grid;
     const std::int64_t q_blocks = tokens * 2, k_blocks = (tokens + 1) / 2;
     const unsigned chunk = p.q_blocks + p.k_blocks;
     CHECK(chunk <= 1026);  // rounded up twice
@@ -189,9 +195,7 @@ TEST_CASE("indices are wide from 2^31 slots of either tensor on") {
   const auto wide = [&](std::int64_t tokens, int q_heads, int kv_heads) {
     spec.q_heads = q_heads;
     spec.kv_heads = kv_heads;
-    RopeArgs args = dense(spec, 1, tokens);
-    args.q.stride_seq = args.q_out.stride_seq = args.k.stride_seq = args.k_out.stride_seq = 0;
-    return plan(spec, args).params.wide;
+    return plan(spec, dense(spec, 1, tokens)).params.wide;
   };
   CHECK(wide((limit - 1) / 3, 1, 1) == 0);
   CHECK(wide((limit - 1) / 3 + 1, 1, 1) == 1);
@@ -200,31 +204,17 @@ TEST_CASE("indices are wide from 2^31 slots of either tensor on") {
   CHECK(wide((limit - 1) / 6 + 1, 2, 1) == 1);
 }
 
-TEST_CASE("indices are wide once an element of any tensor is 2^31 elements from the first") {
-  const RopeSpec spec = spec_of(64, 64, 4, 2);
-  const std::int64_t farthest = (std::int64_t{1} << 31) - 64;  // the last row begins before it
-  const auto wide = [&](Tensor RopeArgs::*tensor, std::int64_t Tensor::*stride,
-                        std::int64_t elements) {
-    RopeArgs args;
-    args.batch = 3;
-    args.seq = 5;
-    (args.*tensor).data = at(0x1000);
-    (args.*tensor).*stride = elements;
-    return plan(spec, args).params.wide;
+TEST_CASE("indices are wide once a tensor reaches over 2^31 elements") {
+  RopeSpec spec = spec_of(64, 64, 4, 2);
+  const auto wide = [&](std::int64_t bytes) {
+    return plan_launch(spec, launch_shape(spec, {}), dense(spec, 3, 5), {15, bytes}, nullptr, 1.0f)
+        .params.wide;
   };
-  for (Tensor RopeArgs::*tensor :
-       {&RopeArgs::q, &RopeArgs::q_out, &RopeArgs::k, &RopeArgs::k_out}) {
-    for (const int sign : {1, -1}) {
-      CHECK(wide(tensor, &Tensor::stride_batch, sign * (farthest / 2 - 1)) == 0);
-      CHECK(wide(tensor, &Tensor::stride_batch, sign * (farthest / 2)) == 1);
-      CHECK(wide(tensor, &Tensor::stride_seq, sign * (farthest / 4 - 1)) == 0);
-      CHECK(wide(tensor, &Tensor::stride_seq, sign * (farthest / 4)) == 1);
-    }
-  }
-  CHECK(wide(&RopeArgs::q, &Tensor::stride_head, farthest / 3 - 1) == 0);
-  CHECK(wide(&RopeArgs::q, &Tensor::stride_head, farthest / 3 + 1) == 1);
-  CHECK(wide(&RopeArgs::k_out, &Tensor::stride_head, farthest - 1) == 0);
-  CHECK(wide(&RopeArgs::k_out, &Tensor::stride_head, farthest) == 1);
+  CHECK(wide((std::int64_t{1} << 32) - 2) == 0);
+  CHECK(wide(std::int64_t{1} << 32) == 1);
+  spec.dtype = Dtype::float32;
+  CHECK(wide((std::int64_t{1} << 33) - 4) == 0);
+  CHECK(wide(std::int64_t{1} << 33) == 1);
 }
 
 TEST_CASE("a grid beyond 2^31 - 1 blocks is refused, for one tensor and for both together") {
@@ -259,7 +249,8 @@ TEST_CASE("every argument of the call reaches its parameter") {
   args.table = {static_cast<float*>(at(0x7000)), static_cast<float*>(at(0x8000)), 99, 32, 64};
   args.dependent_launch = args.early_positions = true;
   const std::uint64_t turns = 0;
-  const Launch launch = plan_launch(spec, launch_shape(spec, {}), args, &turns, 1.5f);
+  const Launch launch =
+      plan_launch(spec, launch_shape(spec, {}), args, facts_of(spec, args), &turns, 1.5f);
   const kernel::RopeParams& p = launch.params;
   CHECK(p.q.in == at(0x1000));
   CHECK(p.q.out == at(0x2000));

@@ -41,7 +41,9 @@ PlannedKernel plan_kernel(Builder& builder, const WorkloadRing& ring, const Laun
   PlannedKernel planned{ring.device().load(built.cubin, entry_point), {}};
   const LaunchShape shape = launch_shape(kernel_spec, config);
   for (std::size_t set = 0; set < ring.sets(); ++set) {
-    planned.launches.push_back(plan_launch(workload.spec, shape, ring.args(set), ring.turns(),
+    const RopeArgs args = ring.args(set);
+    planned.launches.push_back(plan_launch(workload.spec, shape, args,
+                                           check_args(workload.spec, args), ring.turns(),
                                            workload.frequencies.attention_factor));
   }
   return planned;

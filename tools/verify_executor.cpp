@@ -60,16 +60,15 @@ void HostExecutor::execute(const VerifyCase& test, const RopeArgs& args,
   const RopeSpec& spec = test.spec;
   validate(spec);
   validate(spec, test.frequencies);
-  check_args(spec, args);
-  if (no_tokens(args)) return;
+  const CallFacts facts = check_args(spec, args);
+  if (facts.tokens == 0) return;
   const std::vector<RopeSpec> kernels = kernel_specs(spec);
   const bool aligned = aligned_to(spec, args, kernels.front().alignment);
   const RopeSpec& chosen = aligned ? kernels.front() : kernels.back();
-  const LaunchConfig config = aligned && test.config
-                                  ? *test.config
-                                  : heuristic_config(chosen, tensor_batch(test) * args.seq);
+  const LaunchConfig config =
+      aligned && test.config ? *test.config : heuristic_config(chosen, facts.tokens);
   const Block turns = aligned_turns(test.frequencies);
-  Launch launch = plan_launch(spec, launch_shape(chosen, config), args,
+  Launch launch = plan_launch(spec, launch_shape(chosen, config), args, facts,
                               reinterpret_cast<const std::uint64_t*>(turns.data()),
                               test.frequencies.attention_factor);
   if (options_.force_wide) launch.params.wide = 1;
