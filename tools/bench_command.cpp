@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iterator>
 #include <memory>
@@ -18,9 +17,11 @@
 #include "tools/benchmark_suite.h"
 #include "tools/benchmark_summary.h"
 #include "tools/benchmark_table.h"
+#include "tools/exit_code.h"
 #include "tools/inputs.h"
 #include "tools/runtime_options.h"
 #include "tools/token_list.h"
+#include "tools/verb.h"
 
 namespace ropejit {
 namespace {
@@ -216,31 +217,25 @@ ExitCode bench(const BenchOptions& options) {
 
 }  // namespace
 
-void add_bench_command(CLI::App& app, ExitCode& result) {
+void add_bench_command(Verb tool) {
   const auto options = std::make_shared<BenchOptions>();
-  CLI::App& verb = *app.add_subcommand("bench", "Measure kernels on a GPU, next to a plain copy");
+  Verb verb = tool.add_verb("bench", "Measure kernels on a GPU, next to a plain copy");
   add_input_options(verb, options->inputs);
-  verb.add_option("-t,--tokens", options->tokens,
-                  fmt::format("Token counts of the calls; default:\n{}", kDefaultTokens))
-      ->type_name("LIST");
+  verb.add_option("-t,--tokens", options->tokens, "LIST",
+                  fmt::format("Token counts of the calls; default:\n{}", kDefaultTokens));
   verb.add_flag("--in-place", options->in_place, "Measure the calls in place as well");
-  CLI::Option& suite =
-      *verb.add_flag("--suite", options->suite,
-                     "Instead of models and specs: the whole comparison of docs/performance.md,\n"
-                     "about 800 cells in a few minutes, with a summary against its targets");
-  verb.add_option("--json", options->json, "Write the results to this file as well")
-      ->type_name("FILE");
-  verb.add_option("-d,--device", options->device, "GPU to run on; default: 0")->type_name("N");
-  verb.add_option("--budget", options->budget,
+  verb.add_flag("--suite", options->suite,
+                "Instead of models and specs: the whole comparison of docs/performance.md,\n"
+                "about 800 cells in a few minutes, with a summary against its targets");
+  verb.add_option("--json", options->json, "FILE", "Write the results to this file as well");
+  verb.add_option("-d,--device", options->device, "N", "GPU to run on; default: 0");
+  verb.add_option("--budget", options->budget, "MS",
                   fmt::format("Milliseconds for the rounds of one cell; default: {:.0f}, in the "
                               "suite {:.0f}",
-                              kDefaultBudget, kSuiteBudget))
-      ->type_name("MS");
-  for (const char* other : {"--model", "--spec", "--variants", "--tokens", "--in-place"}) {
-    suite.excludes(verb.get_option(other));
-  }
-  verb.footer(std::string(kFooter) + kExitCodesHelp);
-  verb.callback([options, &result] { result = bench(*options); });
+                              kDefaultBudget, kSuiteBudget));
+  verb.exclude("--suite", {"--model", "--spec", "--variants", "--tokens", "--in-place"});
+  verb.footer(kFooter);
+  verb.on_named([options] { return bench(*options); });
 }
 
 }  // namespace ropejit

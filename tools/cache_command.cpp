@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,7 +10,9 @@
 #include <vector>
 
 #include "cache/cubin_cache.h"
+#include "tools/exit_code.h"
 #include "tools/runtime_options.h"
+#include "tools/verb.h"
 
 namespace ropejit {
 namespace {
@@ -132,30 +133,27 @@ ExitCode clear(const CacheOptions& options) {
 }
 
 /// Adds `cache <name>`.
-CLI::App& add_action(CLI::App& verb, const char* name, const char* what,
-                     const std::shared_ptr<CacheOptions>& options,
-                     ExitCode (*action)(const CacheOptions&), ExitCode& result) {
-  CLI::App& added = *verb.add_subcommand(name, what);
+Verb add_action(Verb verb, const char* name, const char* what,
+                const std::shared_ptr<CacheOptions>& options,
+                ExitCode (*action)(const CacheOptions&)) {
+  Verb added = verb.add_verb(name, what);
   add_cache_dir_option(added, options->cache_dir);
-  added.footer(kExitCodesHelp);
-  added.callback([options, action, &result] { result = action(*options); });
+  added.on_named([options, action] { return action(*options); });
   return added;
 }
 
 }  // namespace
 
-void add_cache_command(CLI::App& app, ExitCode& result) {
+void add_cache_command(Verb tool) {
   const auto options = std::make_shared<CacheOptions>();
-  CLI::App& verb = *app.add_subcommand("cache", "List, verify or clear the kernel cache");
+  Verb verb = tool.add_verb("cache", "List, verify or clear the kernel cache");
+  verb.footer(kFooter);
   add_action(verb, "list", "Key, kernel, architecture, compiler and size of each entry", options,
-             list, result)
+             list)
       .add_flag("--json", options->json, "Print JSON");
   add_action(verb, "verify", "Check every entry's digest; exit with 1 if one is damaged", options,
-             verify, result);
-  add_action(verb, "clear", "Remove all entries and leftover temporary files", options, clear,
-             result);
-  verb.require_subcommand(1);
-  verb.footer(std::string(kFooter) + kExitCodesHelp);
+             verify);
+  add_action(verb, "clear", "Remove all entries and leftover temporary files", options, clear);
 }
 
 }  // namespace ropejit

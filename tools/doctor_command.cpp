@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -14,7 +13,9 @@
 
 #include "src/text.h"
 #include "tools/doctor_report.h"
+#include "tools/exit_code.h"
 #include "tools/runtime_options.h"
+#include "tools/verb.h"
 #include "tools/version.h"
 
 namespace ropejit {
@@ -190,13 +191,13 @@ ExitCode doctor(const DoctorOptions& options) {
 
 }  // namespace
 
-void add_doctor_command(CLI::App& app, ExitCode& result) {
+void add_doctor_command(Verb tool) {
   const auto options = std::make_shared<DoctorOptions>();
-  CLI::App& verb = *app.add_subcommand("doctor", "Say what works on this machine, and why not");
+  Verb verb = tool.add_verb("doctor", "Say what works on this machine, and why not");
   add_cache_dir_option(verb, options->cache_dir);
   verb.add_flag("--json", options->json, "Print JSON");
-  verb.footer(std::string(kFooter) + kExitCodesHelp);
-  verb.callback([options, &result] { result = doctor(*options); });
+  verb.footer(kFooter);
+  verb.on_named([options] { return doctor(*options); });
 }
 
 }  // namespace ropejit

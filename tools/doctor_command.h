@@ -1,16 +1,12 @@
 #ifndef ROPEJIT_TOOLS_DOCTOR_COMMAND_H_
 #define ROPEJIT_TOOLS_DOCTOR_COMMAND_H_
 
-#include "tools/exit_code.h"
-
-namespace CLI {
-class App;
-}
-
 namespace ropejit {
 
+class Verb;
+
 /// Adds the verb `doctor`, as add_prewarm_command() does its own.
-void add_doctor_command(CLI::App& app, ExitCode& result);
+void add_doctor_command(Verb tool);
 
 }  // namespace ropejit
 

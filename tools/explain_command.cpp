@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -19,9 +18,11 @@
 #include "src/text.h"
 #include "src/token_bucket.h"
 #include "src/tuning_table.h"
+#include "tools/exit_code.h"
 #include "tools/inputs.h"
 #include "tools/runtime_options.h"
 #include "tools/token_list.h"
+#include "tools/verb.h"
 
 namespace ropejit {
 namespace {
@@ -262,30 +263,25 @@ ExitCode explain(const ExplainOptions& options) {
 
 }  // namespace
 
-void add_explain_command(CLI::App& app, ExitCode& result) {
+void add_explain_command(Verb tool) {
   const auto options = std::make_shared<ExplainOptions>();
-  CLI::App& verb = *app.add_subcommand(
+  Verb verb = tool.add_verb(
       "explain", "Say which launch configs calls take, what they were chosen by, and why");
   add_input_options(verb, options->inputs);
-  CLI::Option& device =
-      *verb.add_option("-d,--device", options->device, "GPU to explain for; default: 0")
-           ->type_name("N");
-  verb.add_option("--device-class", options->device_class,
+  verb.add_option("-d,--device", options->device, "N", "GPU to explain for; default: 0");
+  verb.add_option("--device-class", options->device_class, "CLASS",
                   "Instead of a GPU: capability, multiprocessors and bytes of L2 cache, or a name\n"
-                  "that a tuned file gives")
-      ->type_name("CLASS")
-      ->excludes(&device);
-  verb.add_option("-t,--tokens", options->tokens,
+                  "that a tuned file gives");
+  verb.exclude("--device-class", {"--device"});
+  verb.add_option("-t,--tokens", options->tokens, "LIST",
                   "Token counts, separated by commas; default: the powers of two up to 2^21, each\n"
-                  "of which stands for all counts above its half")
-      ->type_name("LIST");
-  verb.add_option("--tuned", options->tuned,
+                  "of which stands for all counts above its half");
+  verb.add_option("--tuned", options->tuned, "FILE",
                   "A tuned file that goes before all others; default: $ROPEJIT_TUNED,\n"
-                  "else $XDG_CONFIG_HOME/ropejit/tuned.json, else ~/.config/ropejit/tuned.json")
-      ->type_name("FILE");
+                  "else $XDG_CONFIG_HOME/ropejit/tuned.json, else ~/.config/ropejit/tuned.json");
   verb.add_flag("--json", options->json, "Print JSON");
-  verb.footer(std::string(kFooter) + kExitCodesHelp);
-  verb.callback([options, &result] { result = explain(*options); });
+  verb.footer(kFooter);
+  verb.on_named([options] { return explain(*options); });
 }
 
 }  // namespace ropejit

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
@@ -12,6 +11,7 @@
 #include "ropejit/model.h"
 #include "tools/exit_code.h"
 #include "tools/runtime_options.h"
+#include "tools/verb.h"
 
 namespace ropejit {
 namespace {
@@ -55,20 +55,18 @@ void append_model(std::vector<Input>& inputs, const std::string& path,
 
 }  // namespace
 
-void add_input_options(CLI::App& verb, InputOptions& options) {
-  verb.add_option("-m,--model", options.models,
-                  "A model's Hugging Face config.json, or the folder that holds it")
-      ->type_name("FILE");
-  verb.add_option("-s,--spec", options.specs, "A JSON file with one spec or a list of them")
-      ->type_name("FILE");
-  verb.add_option("--variants", options.variants,
+void add_input_options(Verb verb, InputOptions& options) {
+  verb.add_option("-m,--model", options.models, "FILE",
+                  "A model's Hugging Face config.json, or the folder that holds it");
+  verb.add_option("-s,--spec", options.specs, "FILE",
+                  "A JSON file with one spec or a list of them");
+  verb.add_option("--variants", options.variants, "SET",
                   "Which variants of each model:\n"
                   "`default`: every position mode, exact angles, forward, 16-byte alignment;\n"
                   "`all`: also both index types, table angles and the inverse;\n"
                   "or `default` with some dimensions replaced, such as\n"
                   "`positions=offset,ragged;direction=forward,inverse`. Dimensions: positions,\n"
-                  "index_type, angles, direction, alignment, dtype, layout")
-      ->type_name("SET");
+                  "index_type, angles, direction, alignment, dtype, layout");
 }
 
 std::vector<Input> load_inputs(const InputOptions& options) {

@@ -7,11 +7,9 @@
 #include "ropejit/frequencies.h"
 #include "ropejit/spec.h"
 
-namespace CLI {
-class App;
-}
-
 namespace ropejit {
+
+class Verb;
 
 /// What prewarm, render and verify work on, as the command line names it.
 struct InputOptions {
@@ -21,7 +19,7 @@ struct InputOptions {
 };
 
 /// Gives a verb the options --model, --spec and --variants.
-void add_input_options(CLI::App& verb, InputOptions& options);
+void add_input_options(Verb verb, InputOptions& options);
 
 /// One spec to work on.
 struct Input {

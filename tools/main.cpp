@@ -4,17 +4,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
-#include <span>
 #include <string>
-#include <string_view>
 #include <system_error>
-#include <vector>
 
 #include "ropejit/error.h"
-#include "src/text.h"
 #include "tools/bench_command.h"
 #include "tools/cache_command.h"
 #include "tools/doctor_command.h"
@@ -24,6 +19,7 @@
 #include "tools/render_command.h"
 #include "tools/runtime_options.h"
 #include "tools/tune_command.h"
+#include "tools/verb.h"
 #include "tools/verify_command.h"
 #include "tools/version.h"
 
@@ -43,89 +39,20 @@ void occupy_closed_streams() {
   }
 }
 
-std::vector<std::string> verb_names(const CLI::App& app) {
-  std::vector<std::string> names;
-  for (const CLI::App* verb : app.get_subcommands({})) names.push_back(verb->get_name());
-  return names;
-}
-
-std::string nearest_of(std::string_view text, const std::vector<std::string>& known) {
-  const std::vector<std::string_view> views(known.begin(), known.end());
-  return std::string(nearest(text, views));
-}
-
-/// `cache: ` in messages about that verb; nothing for the tool itself.
-std::string prefix(const CLI::App& app) {
-  return app.get_parent() == nullptr ? "" : app.get_name() + ": ";
-}
-
-/// Follows the verbs at the start of the command line. Throws Failure for a word that is none, and
-/// where one is missing.
-void check_verbs(const CLI::App& app, std::span<char*> arguments) {
-  const std::vector<std::string> names = verb_names(app);
-  if (names.empty()) return;
-  const std::vector<std::string_view> views(names.begin(), names.end());
-  if (arguments.empty()) {
-    throw Failure(ExitCode::usage, fmt::format("{}name a verb: {}", prefix(app), join_or(views)));
-  }
-  const std::string_view word = arguments.front();
-  if (word.starts_with('-')) return;
-  for (const CLI::App* verb : app.get_subcommands({})) {
-    if (verb->get_name() == word) return check_verbs(*verb, arguments.subspan(1));
-  }
-  throw Failure(ExitCode::usage,
-                fmt::format("{}unknown verb {}: must be {}; nearest known: {}", prefix(app), word,
-                            join_or(views), nearest(word, views)));
-}
-
-/// The verb that the command line named.
-const CLI::App& named_verb(const CLI::App& app) {
-  const std::vector<CLI::App*> named = app.get_subcommands();
-  return named.empty() ? app : named_verb(*named.front());
-}
-
-std::string unexpected(const CLI::App& verb, const std::string& word) {
-  if (!word.starts_with('-')) return fmt::format("unexpected argument {}", word);
-  std::vector<std::string> known;
-  for (const CLI::Option* option : verb.get_options()) {
-    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-  }
-  return fmt::format("unknown option {}; nearest known: {}", word, nearest_of(word, known));
-}
-
-/// One line for what the command line's parser complains of.
-Failure usage_failure(const CLI::App& app, const CLI::ParseError& error) {
-  const CLI::App& verb = named_verb(app);
-  const std::vector<std::string> extra = app.remaining(true);
-  const bool is_extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !extra.empty();
-  return Failure(
-      ExitCode::usage,
-      fmt::format("{}{}", prefix(verb), is_extra ? unexpected(verb, extra.front()) : error.what()));
-}
-
 ExitCode run(int argc, char** argv) {
-  ExitCode result = ExitCode::ok;
-  CLI::App app("Generates, compiles and caches rotary-embedding (RoPE) kernels for CUDA.",
-               "ropejit");
-  app.set_version_flag("--version", fmt::format("ropejit {} ({})", version(), commit()));
-  app.require_subcommand(1);
-  app.footer(std::string(kFooter) + kExitCodesHelp);
-  add_prewarm_command(app, result);
-  add_render_command(app, result);
-  add_verify_command(app, result);
-  add_bench_command(app, result);
-  add_tune_command(app, result);
-  add_explain_command(app, result);
-  add_cache_command(app, result);
-  add_doctor_command(app, result);
-  check_verbs(app, std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() != 0) throw usage_failure(app, error);
-    app.exit(error);  // prints the help or the version
-  }
-  return result;
+  Tool tool("ropejit", "Generates, compiles and caches rotary-embedding (RoPE) kernels for CUDA.",
+            fmt::format("ropejit {} ({})", version(), commit()));
+  Verb root = tool.root();
+  root.footer(kFooter);
+  add_prewarm_command(root);
+  add_render_command(root);
+  add_verify_command(root);
+  add_bench_command(root);
+  add_tune_command(root);
+  add_explain_command(root);
+  add_cache_command(root);
+  add_doctor_command(root);
+  return tool.run(argc, argv);
 }
 
 /// Runs the tool and says what went wrong.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -13,9 +12,11 @@
 
 #include "ropejit/runtime.h"
 #include "src/driver.h"
+#include "tools/exit_code.h"
 #include "tools/inputs.h"
 #include "tools/progress.h"
 #include "tools/runtime_options.h"
+#include "tools/verb.h"
 
 namespace ropejit {
 namespace {
@@ -102,20 +103,17 @@ ExitCode prewarm(const PrewarmOptions& options) {
 
 }  // namespace
 
-void add_prewarm_command(CLI::App& app, ExitCode& result) {
+void add_prewarm_command(Verb tool) {
   const auto options = std::make_shared<PrewarmOptions>();
-  CLI::App& verb =
-      *app.add_subcommand("prewarm", "Build the kernels that models need into the cache");
+  Verb verb = tool.add_verb("prewarm", "Build the kernels that models need into the cache");
   add_input_options(verb, options->inputs);
-  verb.add_option("-a,--arch", options->archs,
-                  "GPU architectures, separated by commas; default: device 0's")
-      ->delimiter(',')
-      ->type_name("ARCH");
+  verb.add_option("-a,--arch", options->archs, "ARCH",
+                  "GPU architectures, separated by commas; default: device 0's");
+  verb.split_at_commas("--arch");
   add_cache_dir_option(verb, options->cache_dir);
-  verb.add_option("-j,--jobs", options->threads, "Threads; 0, the default: one per core")
-      ->type_name("N");
-  verb.footer(std::string(kFooter) + kExitCodesHelp);
-  verb.callback([options, &result] { result = prewarm(*options); });
+  verb.add_option("-j,--jobs", options->threads, "N", "Threads; 0, the default: one per core");
+  verb.footer(kFooter);
+  verb.on_named([options] { return prewarm(*options); });
 }
 
 }  // namespace ropejit

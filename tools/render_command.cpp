@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
@@ -15,8 +14,10 @@
 
 #include "ropejit/config.h"
 #include "src/source.h"
+#include "tools/exit_code.h"
 #include "tools/inputs.h"
 #include "tools/runtime_options.h"
+#include "tools/verb.h"
 
 namespace ropejit {
 namespace {
@@ -97,14 +98,14 @@ ExitCode render_inputs(const RenderOptions& options) {
 
 }  // namespace
 
-void add_render_command(CLI::App& app, ExitCode& result) {
+void add_render_command(Verb tool) {
   const auto options = std::make_shared<RenderOptions>();
-  CLI::App& verb = *app.add_subcommand("render", "Print or write the generated CUDA source");
+  Verb verb = tool.add_verb("render", "Print or write the generated CUDA source");
   add_input_options(verb, options->inputs);
-  verb.add_option("-o,--out", options->out, "Write one .cu file per kernel into this folder")
-      ->type_name("DIR");
-  verb.footer(std::string(kFooter) + kExitCodesHelp);
-  verb.callback([options, &result] { result = render_inputs(*options); });
+  verb.add_option("-o,--out", options->out, "DIR",
+                  "Write one .cu file per kernel into this folder");
+  verb.footer(kFooter);
+  verb.on_named([options] { return render_inputs(*options); });
 }
 
 }  // namespace ropejit

@@ -2,18 +2,17 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "tools/exit_code.h"
+#include "tools/verb.h"
 
 namespace ropejit {
 
-void add_cache_dir_option(CLI::App& verb, std::optional<std::string>& cache_dir) {
-  verb.add_option("--cache-dir", cache_dir,
+void add_cache_dir_option(Verb verb, std::optional<std::string>& cache_dir) {
+  verb.add_option("--cache-dir", cache_dir, "DIR",
                   "Folder of the kernel cache; default: $ROPEJIT_CACHE_DIR,\n"
-                  "else $XDG_CACHE_HOME/ropejit, else ~/.cache/ropejit")
-      ->type_name("DIR");
+                  "else $XDG_CACHE_HOME/ropejit, else ~/.cache/ropejit");
 }
 
 RuntimeOptions runtime_options(const std::optional<std::string>& cache_dir) {

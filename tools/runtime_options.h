@@ -7,14 +7,12 @@
 
 #include "ropejit/runtime.h"
 
-namespace CLI {
-class App;
-}
-
 namespace ropejit {
 
+class Verb;
+
 /// Gives a verb the option --cache-dir.
-void add_cache_dir_option(CLI::App& verb, std::optional<std::string>& cache_dir);
+void add_cache_dir_option(Verb verb, std::optional<std::string>& cache_dir);
 
 /// RuntimeOptions::from_environment() with `cache_dir`, if it was given, and a log that goes to
 /// print_note(). Throws Failure(usage) for an empty --cache-dir.

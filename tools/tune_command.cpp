@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <memory>
@@ -15,6 +14,7 @@
 #include "src/replace_file.h"
 #include "src/token_bucket.h"
 #include "src/tuning_file.h"
+#include "tools/exit_code.h"
 #include "tools/inputs.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
@@ -26,6 +26,7 @@
 #include "tools/tune_report.h"
 #include "tools/tune_run.h"
 #include "tools/tune_session.h"
+#include "tools/verb.h"
 
 namespace ropejit {
 namespace {
@@ -217,96 +218,76 @@ ExitCode compare_files(const TuneOptions& options) {
   return ExitCode::ok;
 }
 
-void add_search_options(CLI::App& verb, TuneOptions& options) {
-  verb.add_option("-t,--tokens", options.tokens,
-                  fmt::format("Token counts, powers of two; default:\n{}", kDefaultTuneTokens))
-      ->type_name("LIST");
+void add_search_options(Verb verb, TuneOptions& options) {
+  verb.add_option("-t,--tokens", options.tokens, "LIST",
+                  fmt::format("Token counts, powers of two; default:\n{}", kDefaultTuneTokens));
   verb.add_option(
-          "--budget", options.seconds,
-          fmt::format("Seconds for one spec at one token count; default: {}", kDefaultSeconds))
-      ->type_name("SECONDS");
-  verb.add_option("--measurements", options.search.measurements,
+      "--budget", options.seconds, "SECONDS",
+      fmt::format("Seconds for one spec at one token count; default: {}", kDefaultSeconds));
+  verb.add_option("--measurements", options.search.measurements, "N",
                   fmt::format("And how many measurements, a round of a config being one;\n"
                               "default: {}",
-                              SearchOptions{}.measurements))
-      ->type_name("N");
+                              SearchOptions{}.measurements));
   verb.add_flag("--exhaustive", options.search.exhaustive,
                 "Measure every config, however long it takes");
-  verb.add_option("--seed", options.search.seed, "Of what the search leaves to chance; default: 1")
-      ->type_name("N");
+  verb.add_option("--seed", options.search.seed, "N",
+                  "Of what the search leaves to chance; default: 1");
 }
 
-void add_file_options(CLI::App& verb, TuneOptions& options) {
-  verb.add_option("-o,--out", options.out,
+void add_file_options(Verb verb, TuneOptions& options) {
+  verb.add_option("-o,--out", options.out, "FILE",
                   "The tuned file; what it has of other specs stays. Default: $ROPEJIT_TUNED,\n"
-                  "else $XDG_CONFIG_HOME/ropejit/tuned.json, else ~/.config/ropejit/tuned.json")
-      ->type_name("FILE");
+                  "else $XDG_CONFIG_HOME/ropejit/tuned.json, else ~/.config/ropejit/tuned.json");
   verb.add_flag("--resume", options.resume, "Go on from the checkpoint beside the tuned file");
-  verb.add_option("--record", options.record, "Write all that was measured to this file as well")
-      ->type_name("FILE");
-  verb.add_option("--replay", options.replay,
+  verb.add_option("--record", options.record, "FILE",
+                  "Write all that was measured to this file as well");
+  verb.add_option("--replay", options.replay, "FILE",
                   "Take the times from a recording instead of a GPU; without --model and --spec,\n"
-                  "of all that it has. No tuned file is written unless --out names one")
-      ->type_name("FILE");
-  verb.add_option("--export-t4", options.export_t4,
-                  "Write all that was measured as T4 autotuning results")
-      ->type_name("FILE");
+                  "of all that it has. No tuned file is written unless --out names one");
+  verb.add_option("--export-t4", options.export_t4, "FILE",
+                  "Write all that was measured as T4 autotuning results");
   verb.add_option(
-          "--export-cache", options.export_cache,
-          "Write it as Kernel Tuner cache files, one per spec and token count: of several,\n"
-          "the name of each comes before FILE's extension")
-      ->type_name("FILE");
+      "--export-cache", options.export_cache, "FILE",
+      "Write it as Kernel Tuner cache files, one per spec and token count: of several,\n"
+      "the name of each comes before FILE's extension");
 }
 
 /// What the verb does instead of tuning.
-void add_other_modes(CLI::App& verb, TuneOptions& options) {
-  CLI::Option& merging =
-      *verb.add_option(
-               "--merge", options.merge,
-               "Instead of tuning: write to --out what two tuned files have, of each entry\n"
-               "the better measured one")
-           ->type_name("A B")
-           ->expected(2);
-  CLI::Option& comparing =
-      *verb.add_option("--compare", options.compare,
-                       "Instead of tuning: print where two tuned files choose differently")
-           ->type_name("A B")
-           ->expected(2);
-  merging.excludes(&comparing);
-  for (const char* other : {"--model", "--spec", "--variants", "--tokens", "--budget",
-                            "--measurements", "--exhaustive", "--seed", "--resume", "--record",
-                            "--replay", "--export-t4", "--export-cache", "--device"}) {
-    merging.excludes(verb.get_option(other));
-    comparing.excludes(verb.get_option(other));
+void add_other_modes(Verb verb, TuneOptions& options) {
+  verb.add_option("--merge", options.merge, "A B",
+                  "Instead of tuning: write to --out what two tuned files have, of each entry\n"
+                  "the better measured one");
+  verb.add_option("--compare", options.compare, "A B",
+                  "Instead of tuning: print where two tuned files choose differently");
+  verb.exclude("--merge", {"--compare"});
+  for (const char* mode : {"--merge", "--compare"}) {
+    verb.expect(mode, 2);
+    verb.exclude(mode, {"--model", "--spec", "--variants", "--tokens", "--budget", "--measurements",
+                        "--exhaustive", "--seed", "--resume", "--record", "--replay", "--export-t4",
+                        "--export-cache", "--device"});
   }
-  comparing.excludes(verb.get_option("--out"));
+  verb.exclude("--compare", {"--out"});
 }
 
 }  // namespace
 
-void add_tune_command(CLI::App& app, ExitCode& result) {
+void add_tune_command(Verb tool) {
   const auto options = std::make_shared<TuneOptions>();
-  CLI::App& verb = *app.add_subcommand("tune", "Find the fastest launch configs on a GPU");
+  Verb verb = tool.add_verb("tune", "Find the fastest launch configs on a GPU");
   add_input_options(verb, options->inputs);
   add_search_options(verb, *options);
   add_file_options(verb, *options);
-  verb.add_option("-d,--device", options->device, "GPU to measure on; default: 0")->type_name("N");
-  verb.add_option("-j,--jobs", options->threads,
-                  "Threads that compile and verify; 0, the default: one per core")
-      ->type_name("N");
-  verb.add_option("--cache-dir", options->cache_dir,
-                  "Keep the candidates' kernels in this folder; default: in memory only")
-      ->type_name("DIR");
+  verb.add_option("-d,--device", options->device, "N", "GPU to measure on; default: 0");
+  verb.add_option("-j,--jobs", options->threads, "N",
+                  "Threads that compile and verify; 0, the default: one per core");
+  verb.add_option("--cache-dir", options->cache_dir, "DIR",
+                  "Keep the candidates' kernels in this folder; default: in memory only");
   add_other_modes(verb, *options);
-  verb.footer(std::string(kFooter) + kExitCodesHelp);
-  verb.callback([options, &result] {
-    if (!options->merge.empty()) {
-      result = merge_files(*options);
-    } else if (!options->compare.empty()) {
-      result = compare_files(*options);
-    } else {
-      result = tune_inputs(*options);
-    }
+  verb.footer(kFooter);
+  verb.on_named([options] {
+    if (!options->merge.empty()) return merge_files(*options);
+    if (!options->compare.empty()) return compare_files(*options);
+    return tune_inputs(*options);
   });
 }
 

@@ -1,16 +1,12 @@
 #ifndef ROPEJIT_TOOLS_TUNE_COMMAND_H_
 #define ROPEJIT_TOOLS_TUNE_COMMAND_H_
 
-#include "tools/exit_code.h"
-
-namespace CLI {
-class App;
-}
-
 namespace ropejit {
 
+class Verb;
+
 /// Adds the verb `tune`, as add_prewarm_command() does its own.
-void add_tune_command(CLI::App& app, ExitCode& result);
+void add_tune_command(Verb tool);
 
 }  // namespace ropejit
 

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -11,9 +10,11 @@
 #include <vector>
 
 #include "ropejit/runtime.h"
+#include "tools/exit_code.h"
 #include "tools/inputs.h"
 #include "tools/runtime_options.h"
 #include "tools/start_timing.h"
+#include "tools/verb.h"
 #include "tools/verify.h"
 
 namespace ropejit {
@@ -135,21 +136,19 @@ ExitCode verify_inputs(const VerifyOptions& options) {
 
 }  // namespace
 
-void add_verify_command(CLI::App& app, ExitCode& result) {
+void add_verify_command(Verb tool) {
   const auto options = std::make_shared<VerifyOptions>();
-  CLI::App& verb = *app.add_subcommand("verify", "Run kernels and compare with the CPU reference");
+  Verb verb = tool.add_verb("verify", "Run kernels and compare with the CPU reference");
   add_input_options(verb, options->inputs);
-  CLI::Option& device =
-      *verb.add_option("-d,--device", options->device, "GPU to run on; default: 0")->type_name("N");
-  CLI::Option& cpu = *verb.add_flag(
-      "--cpu", options->cpu, "Run the generated templates on the host, with its C++ compiler");
-  CLI::Option& timing = *verb.add_flag("--timing", options->timing,
-                                       "Print a cold and a warm start of the first spec's kernels");
-  cpu.excludes(&device);
-  cpu.excludes(&timing);
+  verb.add_option("-d,--device", options->device, "N", "GPU to run on; default: 0");
+  verb.add_flag("--cpu", options->cpu,
+                "Run the generated templates on the host, with its C++ compiler");
+  verb.add_flag("--timing", options->timing,
+                "Print a cold and a warm start of the first spec's kernels");
+  verb.exclude("--cpu", {"--device", "--timing"});
   add_cache_dir_option(verb, options->cache_dir);
-  verb.footer(std::string(kFooter) + kExitCodesHelp);
-  verb.callback([options, &result] { result = verify_inputs(*options); });
+  verb.footer(kFooter);
+  verb.on_named([options] { return verify_inputs(*options); });
 }
 
 }  // namespace ropejit
