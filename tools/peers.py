@@ -180,7 +180,7 @@ def run_ropejit(args: argparse.Namespace, folder: Path) -> tuple[Ended, Path]:
         json.dumps([{**shape, "layout": layout} for layout in args.layouts]), encoding="utf-8"
     )
     command = [str(args.ropejit), "bench", "--spec", str(specs), "--json", str(found)]
-    command += ["--tokens", ",".join(map(str, args.tokens))]
+    command += ["--in-place", "--tokens", ",".join(map(str, args.tokens))]
     return run_limited(command, args.limit, folder / "ropejit.log", dict(os.environ)), found
 
 
@@ -188,7 +188,7 @@ def read_ropejit(path: Path, args: argparse.Namespace) -> list[Row]:
     """The rows of `ropejit bench --json`: of its `cells`, the fields that are used here."""
     rows: dict[tuple[str, bool], Row] = {}
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        layout, in_place = cell["layout"], cell["in_place"]
+        layout, in_place = cell["spec"]["layout"], cell["in_place"]
         if layout not in args.layouts or cell["tokens"] not in args.tokens:
             continue
         row = rows.setdefault((layout, in_place), Row(ROPEJIT, in_place, layout, status="ok"))
