@@ -33,7 +33,12 @@ const std::optional<Compiler>& nvrtc() {
 
 bool no_nvrtc() { return !nvrtc().has_value(); }
 
-const std::vector<std::string> archs = {"sm_75", "sm_80", "sm_90", "sm_100", "sm_120"};
+const std::vector<std::string> archs = {"sm_80", "sm_90", "sm_100", "sm_120", "sm_75"};
+
+/// All are compiled for the first four, which is where they are used; every eighth for the oldest.
+bool is_compiled(std::size_t kernel, const std::string& arch) {
+  return arch != "sm_75" || kernel % 8 == 0;
+}
 
 /// What is wrong with one kernel for one architecture; empty: nothing.
 std::string problem_of(const MatrixKernel& kernel, const std::string& arch) {
@@ -77,21 +82,11 @@ extern "C" __global__ void add(float* x) { x[threadIdx.x] += kOne; })";
   }
 }
 
-/// All, unless sanitizers watch: they see nothing of NVRTC, and an eighth of the kernels takes them
-/// through all that is ours.
-std::vector<MatrixKernel> some_of(std::vector<MatrixKernel> kernels) {
-#if defined(__SANITIZE_ADDRESS__)
-  std::size_t i = 0;
-  std::erase_if(kernels, [&](const MatrixKernel&) { return i++ % 8 != 0; });
-#endif
-  return kernels;
-}
-
 TEST_CASE(
     "every kernel of the matrix compiles for every architecture without local memory and "
     "variables" *
     doctest::skip(no_nvrtc())) {
-  const std::vector<MatrixKernel> kernels = some_of(matrix_kernels());
+  const std::vector<MatrixKernel> kernels = matrix_kernels();
   const std::size_t count = kernels.size() * archs.size();
   std::atomic<std::size_t> next{0};
   std::mutex mutex;
@@ -100,6 +95,7 @@ TEST_CASE(
     for (std::size_t i = next++; i < count; i = next++) {
       const MatrixKernel& kernel = kernels[i / archs.size()];
       const std::string& arch = archs[i % archs.size()];
+      if (!is_compiled(i / archs.size(), arch)) continue;
       const std::string problem = problem_of(kernel, arch);
       if (problem.empty()) continue;
       const std::lock_guard lock(mutex);

@@ -78,7 +78,8 @@ void add_cell(Score& score, const Recording& recording, const CellRecord& record
     options.seed = seed;
     ReplayMeasurer replay(recording, seed);
     const CellRecord found = search_cell(cell, replay, {}, options, kGoOn);
-    score.search += truth.excess(choose(found, {})->config);
+    // What it found; the choice may be a little slower on purpose.
+    score.search += truth.excess(standings(found).front().config);
     for (int i = 0; i < 3; ++i) {
       ReplayMeasurer same(recording, seed);
       score.random[i] += truth.excess(random_search(cell, same, measurements, 1 << i, seed));

@@ -114,7 +114,7 @@ Recording tune(std::span<const TuneCell> cells, Measurer& measurer, const Record
       if (!is_out_of_memory(error)) throw;
       step.problem = error.what();
     }
-    if (step.cell != nullptr && step.cell->complete) step.choice = choose(*step.cell, neighbour);
+    if (step.cell != nullptr && step.cell->complete) step.choice = choose(*step.cell);
     if (step.choice) neighbour = step.choice->config;
     step.seconds = std::chrono::duration<double>(now() - start).count();
     on_cell(step);
@@ -124,12 +124,8 @@ Recording tune(std::span<const TuneCell> cells, Measurer& measurer, const Record
 
 std::vector<std::optional<Choice>> choices_of(const Recording& recording) {
   std::vector<std::optional<Choice>> choices;
-  std::optional<LaunchConfig> neighbour;
-  for (std::size_t i = 0; i < recording.cells.size(); ++i) {
-    const CellRecord& cell = recording.cells[i];
-    if (i == 0 || !is_same_spec(cell.spec, recording.cells[i - 1].spec)) neighbour.reset();
-    choices.push_back(cell.complete ? choose(cell, neighbour) : std::nullopt);
-    if (choices.back()) neighbour = choices.back()->config;
+  for (const CellRecord& cell : recording.cells) {
+    choices.push_back(cell.complete ? choose(cell) : std::nullopt);
   }
   return choices;
 }

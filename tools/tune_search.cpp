@@ -20,11 +20,14 @@ using Indices = std::vector<std::size_t>;  // of candidates
 // Parts of the budget, summed up.
 constexpr double kExplored = 0.5;
 constexpr double kHalved = 0.7;
-constexpr std::size_t kMostExplored = 120;  ///< candidates: more find little that is better
+constexpr std::size_t kMostExplored = 120;  ///< candidates, where not all can be tried
 constexpr std::size_t kRestartKernels = 4;  ///< tried at once
 constexpr std::size_t kMostHalved = 48;     ///< candidates that the halving begins with
 constexpr int kRoundsPerHalving = 2;
-constexpr std::size_t kFinalists = 10;
+constexpr std::size_t kFinalists = 12;
+constexpr std::size_t kFastestKept = 3;  ///< whatever they are
+/// A candidate that was slower by no more than this in the first rounds may be as fast after all.
+constexpr double kNear = 2 * kDifferent;
 constexpr std::size_t kLeastFinalRounds = 3;
 constexpr int kFirstLook = 24;  ///< after so many final rounds, then after twice as many each time
 constexpr int kMostFinalRounds = 400;
@@ -38,7 +41,8 @@ class Search {
         neighbour_(start.neighbour),
         options_(options),
         stop_(stop),
-        random_(options.seed) {
+        random_(options.seed),
+        before_(default_config(cell.spec, cell.tokens)) {
     record_.spec = cell.spec;
     record_.tokens = cell.tokens;
     space_ = measurer.space(cell);
@@ -50,6 +54,8 @@ class Search {
   }
 
   CellRecord run() {
+    measurer_.vet(cell_, {});  // compiles what the cell needs, which is no part of the budget
+    start_ = Clock::now();
     explore();
     compare(halve(by_estimate()));
     record_.complete = !stop_;
@@ -178,6 +184,10 @@ class Search {
       return;
     }
     std::optional<std::size_t> start = try_once(first_);
+    if (space_.size() <= left_until(kExplored)) {
+      try_once(space_);
+      return;
+    }
     while (may_explore()) {
       if (start) descend(*start);
       const std::vector<LaunchConfig> fresh = restart();
@@ -217,6 +227,7 @@ class Search {
 
   /// Rounds between the best, half of which go each time.
   Indices halve(Indices best) {
+    best = by_promise(best);
     best.resize(std::min(best.size(), kMostHalved));
     while (best.size() > kFinalists) {
       for (int i = 0; i < kRoundsPerHalving && used() < kHalved; ++i) {
@@ -224,15 +235,31 @@ class Search {
         affordable.resize(std::min(best.size(), left_until(kHalved)));
         time_round(affordable);
       }
-      const Indices order = by_estimate();
-      Indices kept;
-      for (const std::size_t index : order) {
-        if (std::find(best.begin(), best.end(), index) != best.end()) kept.push_back(index);
-      }
-      kept.resize(std::max(kept.size() / 2, kFinalists));
-      best = std::move(kept);
+      best = by_promise(best);
+      best.resize(std::max(best.size() / 2, kFinalists));
     }
     return best;
+  }
+
+  /// Candidates in the order in which they should stay: the fastest few, which say how fast is
+  /// fast; then those that may be as fast, by preference, since the choice is the most preferred of
+  /// them; then the others, fastest first.
+  Indices by_promise(const Indices& candidates) const {
+    Indices order;
+    for (const std::size_t index : by_estimate()) {
+      if (std::find(candidates.begin(), candidates.end(), index) != candidates.end()) {
+        order.push_back(index);
+      }
+    }
+    if (order.size() <= kFastestKept) return order;
+    const double near = estimate(order.front()) * (1 + kNear);
+    const auto from = order.begin() + kFastestKept;
+    const auto to =
+        std::find_if(from, order.end(), [&](std::size_t index) { return estimate(index) > near; });
+    std::sort(from, to, [&](std::size_t a, std::size_t b) {
+      return before_(record_.candidates[a].config, record_.candidates[b].config);
+    });
+    return order;
   }
 
   /// The first configs and the fastest others, as many as the rest of the budget can compare.
@@ -262,7 +289,7 @@ class Search {
       if (i > 0 && used() >= 1 && !options_.exhaustive) return;
       if (i == look) {
         look *= 2;
-        finalists = indices_of(undecided(record_, neighbour_));
+        finalists = indices_of(undecided(record_));
         if (finalists.empty()) return;
       }
       time_round(finalists);
@@ -283,8 +310,9 @@ class Search {
   const std::optional<LaunchConfig>& neighbour_;
   const SearchOptions& options_;
   const std::atomic<bool>& stop_;
-  const Clock::time_point start_ = Clock::now();
+  Clock::time_point start_ = Clock::now();
   std::mt19937_64 random_;
+  const Preference before_;
   std::vector<LaunchConfig> space_;
   std::vector<LaunchConfig> first_;  ///< the default and the neighbour's
   CellRecord record_;

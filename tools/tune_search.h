@@ -15,7 +15,7 @@ namespace ropejit {
 struct SearchOptions {
   /// How much may be measured in a cell: a config in a round is one measurement.
   int measurements = 1000;
-  /// And how long that may take, all that belongs to it included; 0: any time.
+  /// And how long that may take once the kernels are compiled; 0: any time.
   double seconds = 0;
   /// Of what is left to chance. The same seed and the same times give the same choice.
   std::uint64_t seed = 1;
@@ -33,13 +33,14 @@ struct SearchStart {
 
 /// Looks for the fastest config of a cell.
 ///
-/// Half of the budget at most goes into finding candidates, one round each: from the default and
-/// from the neighbour's choice it goes to the fastest neighbour as long as that is faster, and then
-/// starts again from kernels that were not tried yet, at last from anywhere. A fifth goes into
-/// rounds between the fastest that halve their number. The rest goes into final rounds between the
-/// last ten, with the default and the neighbour's choice among them, until more rounds could not
-/// change what choose() says (see tune_select.h). Configs that fail are recorded with the reason,
-/// and not timed any more.
+/// Half of the budget at most goes into finding candidates, one round each: all of the space where
+/// that is enough for it; else from the default and from the neighbour's choice it goes to the
+/// fastest neighbour as long as that is faster, and then starts again from kernels that were not
+/// tried yet, at last from anywhere. A fifth goes into rounds that halve the number of candidates;
+/// who stays is the fastest few and, of those that may be as fast, the most preferred. The rest
+/// goes into final rounds between the last twelve, with the default and the neighbour's choice
+/// among them, until more rounds could not change what choose() says (see tune_select.h). Configs
+/// that fail are recorded with the reason, and not timed any more.
 ///
 /// When `stop` becomes true, it returns within a round, with a record that is not complete. Throws
 /// what the measurer throws, MeasureFailure apart.

@@ -81,27 +81,6 @@ Standing standing_of(const Finalist& finalist, const Finalist& fastest, double f
   return standing;
 }
 
-/// The order in which configs are preferred among those that are as fast.
-class Preference {
- public:
-  Preference(const CellRecord& record, const std::optional<LaunchConfig>& neighbour)
-      : given_(default_config(record.spec, record.tokens)), neighbour_(neighbour) {}
-
-  bool operator()(const LaunchConfig& a, const LaunchConfig& b) const {
-    if (rank(a) != rank(b)) return rank(a) < rank(b);
-    return simpler(a, b);
-  }
-
- private:
-  int rank(const LaunchConfig& config) const {
-    if (config == given_) return 0;
-    return config == neighbour_ ? 1 : 2;
-  }
-
-  LaunchConfig given_;
-  std::optional<LaunchConfig> neighbour_;
-};
-
 const Standing& preferred(const std::vector<Standing>& all, const Preference& before) {
   const Standing* chosen = &all.front();
   for (const Standing& standing : all) {
@@ -111,6 +90,16 @@ const Standing& preferred(const std::vector<Standing>& all, const Preference& be
 }
 
 }  // namespace
+
+bool Preference::operator()(const LaunchConfig& a, const LaunchConfig& b) const {
+  if (rank(a) != rank(b)) return rank(a) < rank(b);
+  return simpler(a, b);
+}
+
+int Preference::rank(const LaunchConfig& config) const {
+  if (config == given_) return 0;
+  return share_kernel(config, given_) ? 1 : 2;
+}
 
 std::span<const SimplicityCriterion> simplicity_criteria() { return kCriteria; }
 
@@ -135,12 +124,11 @@ std::vector<Standing> standings(const CellRecord& record) {
   return all;
 }
 
-std::optional<Choice> choose(const CellRecord& record,
-                             const std::optional<LaunchConfig>& neighbour) {
+std::optional<Choice> choose(const CellRecord& record) {
   const std::vector<Standing> all = standings(record);
   if (all.empty()) return std::nullopt;
   const LaunchConfig given = default_config(record.spec, record.tokens);
-  const Standing& chosen = preferred(all, Preference(record, neighbour));
+  const Standing& chosen = preferred(all, Preference(given));
   Choice choice{chosen.config, chosen.us, all.front().us, 0, chosen.config == given};
   for (const Standing& standing : all) {
     if (standing.config == given) choice.default_us = standing.us;
@@ -148,11 +136,10 @@ std::optional<Choice> choose(const CellRecord& record,
   return choice;
 }
 
-std::vector<LaunchConfig> undecided(const CellRecord& record,
-                                    const std::optional<LaunchConfig>& neighbour) {
+std::vector<LaunchConfig> undecided(const CellRecord& record) {
   const std::vector<Standing> all = standings(record);
   if (all.empty()) return {};
-  const Preference before(record, neighbour);
+  const Preference before(default_config(record.spec, record.tokens));
   const LaunchConfig chosen = preferred(all, before).config;
   std::vector<LaunchConfig> open;
   for (const Standing& standing : all) {

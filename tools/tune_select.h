@@ -11,10 +11,11 @@
 
 namespace ropejit {
 
-/// A config that is slower by no more than this counts as fast as the fastest.
-inline constexpr double kIndifferent = 0.005;
+/// A config that is slower by no more than this counts as fast as the fastest: what one process
+/// measures differs from what another does by up to half of it.
+inline constexpr double kIndifferent = 0.02;
 /// A config that was slower by more than this does not, however few the rounds.
-inline constexpr double kDifferent = 0.01;
+inline constexpr double kDifferent = 0.025;
 
 /// One reason to call a config simpler than another, all before it being equal.
 struct SimplicityCriterion {
@@ -54,16 +55,26 @@ struct Choice {
   bool is_default = false;
 };
 
-/// Chooses among the finalists that are as fast as the fastest: the default if it is one of them;
-/// else `neighbour`, what was chosen for the cell before, if it is; else the simplest. Nothing for
-/// a cell without a standing.
-std::optional<Choice> choose(const CellRecord& record,
-                             const std::optional<LaunchConfig>& neighbour);
+/// The order in which configs of one cell are preferred among those that are as fast: its default;
+/// then what shares the default's kernel; then the simplest.
+class Preference {
+ public:
+  explicit Preference(const LaunchConfig& given) : given_(given) {}
+  bool operator()(const LaunchConfig& a, const LaunchConfig& b) const;
+
+ private:
+  int rank(const LaunchConfig& config) const;
+
+  LaunchConfig given_;
+};
+
+/// Chooses the most preferred among the finalists that are as fast as the fastest. Nothing for a
+/// cell without a standing.
+std::optional<Choice> choose(const CellRecord& record);
 
 /// Whether more rounds could change what choose() says, and which finalists would have to take part
 /// in them: the fastest, and whichever comes before the choice if it is as fast.
-std::vector<LaunchConfig> undecided(const CellRecord& record,
-                                    const std::optional<LaunchConfig>& neighbour);
+std::vector<LaunchConfig> undecided(const CellRecord& record);
 
 }  // namespace ropejit
 

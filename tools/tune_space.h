@@ -21,7 +21,7 @@ struct TuneCell {
 };
 
 /// The values of every field of a LaunchConfig that the tuner tries, ascending.
-inline constexpr int kBlockThreads[] = {32, 64, 96, 128, 160, 192, 256, 320, 384, 512};
+inline constexpr int kBlockThreads[] = {32, 64, 128, 192, 256, 384, 512};
 inline constexpr int kAccessBytes[] = {4, 8, 16, 32};
 inline constexpr Pairing kPairings[] = {Pairing::registers, Pairing::exchange};
 inline constexpr int kHeadsPerThread[] = {1, 2, 4};
