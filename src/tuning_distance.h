@@ -10,8 +10,8 @@ namespace ropejit {
 // How far what was measured is from what is asked for. Halving or doubling a dimension counts by
 // the weight below; the weights say how much a dimension decides which config is the fastest.
 
-inline constexpr double kHeadDimWeight = 0.5;    ///< slots of a head
-inline constexpr double kRotaryDimWeight = 0.5;  ///< the part of them that rotates
+inline constexpr double kHeadDimWeight = 2.0;    ///< slots of a head
+inline constexpr double kRotaryDimWeight = 2.0;  ///< the part of them that rotates
 inline constexpr double kQHeadsWeight = 0.25;    ///< amount of work, and how heads form groups
 inline constexpr double kKvHeadsWeight = 0.125;  ///< likewise, of the smaller part
 inline constexpr double kAlignmentWeight = 1.0;  ///< width of an access

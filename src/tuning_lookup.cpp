@@ -53,8 +53,8 @@ std::string reason(const TuningCandidate* best, int bucket) {
 }  // namespace
 
 bool TuningRank::operator<(const TuningRank& other) const noexcept {
-  return std::tie(match, distance, layer, tokens) <
-         std::tie(other.match, other.distance, other.layer, other.tokens);
+  return std::tie(match, distance, layer, other.tokens) <
+         std::tie(other.match, other.distance, other.layer, tokens);
 }
 
 TuningRank TuningCandidate::rank(int bucket) const noexcept {

@@ -66,15 +66,12 @@ TEST_CASE("a dimension counts by how often it is doubled, and the parts add up")
                               kDtypePenalty));
 }
 
-TEST_CASE("half the head, or another alignment, is still near; both are not") {
-  const auto half = [](SpecClass& s) { s.head_dim = s.rotary_dim = 64; };
-  const auto narrow = [](SpecClass& s) { s.alignment = 8; };
-  CHECK(distance(half) <= kMostDistance);
-  CHECK(distance(narrow) <= kMostDistance);
-  CHECK(distance([&](SpecClass& s) {
-          half(s);
-          narrow(s);
-        }) > kMostDistance);
+TEST_CASE("half the heads, or another alignment, is still near; another shape of a head is not") {
+  CHECK(distance([](SpecClass& s) { s.q_heads = s.kv_heads = 4; }) <= kMostDistance);
+  CHECK(distance([](SpecClass& s) { s.alignment = 8; }) <= kMostDistance);
+  CHECK(distance([](SpecClass& s) { s.head_dim = s.rotary_dim = 64; }) > kMostDistance);
+  CHECK(distance([](SpecClass& s) { s.head_dim = s.rotary_dim = 96; }) > kMostDistance);
+  CHECK(distance([](SpecClass& s) { s.rotary_dim = 64; }) > kMostDistance);
 }
 
 TEST_CASE("the documentation has the weights") {

@@ -74,14 +74,14 @@ TEST_CASE("what does not decide the speed does not matter") {
   CHECK(choose(table, 8192, spec).match == Match::exact);
 }
 
-TEST_CASE("without that, the nearest token count of the spec, the smaller of two") {
+TEST_CASE("without that, the nearest token count of the spec, the larger of two") {
   const TuningTable table =
       table_of({entry(llama_spec(), 1, kA), entry(llama_spec(), 256, kB),
                 entry(llama_spec(), 1024, kC), entry(with_heads(31), 512, {})});
   CHECK(choose(table, 128).config == kB);
-  CHECK(choose(table, 512).config == kB);
+  CHECK(choose(table, 512).config == kC);
   CHECK(choose(table, std::numeric_limits<std::int64_t>::max()).config == kC);
-  const ConfigChoice choice = choose(table, 10);
+  const ConfigChoice choice = choose(table, 8);
   CHECK(choice.config == kA);
   CHECK(choice.match == Match::near_tokens);
   CHECK(choice.why == "measured for this spec at 1 token, the nearest count that was");
