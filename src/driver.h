@@ -44,9 +44,11 @@ class Driver {
   int version() const noexcept;              ///< such as 13000
   const std::string& path() const noexcept;  ///< the file that is mapped
   int device_count() const;
+  /// Throws Error(invalid_argument) if there is no such device.
   DeviceInfo device_info(int ordinal) const;
-  /// Apart from device_info(), because the driver asks the device: about a millisecond.
-  DeviceClocks clocks(int ordinal) const;  ///< Error(invalid_argument) if there is no such device
+  /// Of a device that device_info() knows; apart from it, because the driver asks the device: about
+  /// a millisecond.
+  DeviceClocks clocks(int ordinal) const;
 
   struct Api;  ///< the resolved entry points; defined in driver_api.h
   const Api& api() const noexcept { return *api_; }

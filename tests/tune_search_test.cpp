@@ -86,7 +86,13 @@ TEST_CASE("without noise the search ends close to the best of the space") {
       CAPTURE(shape);
       CHECK(excess(cell, standings(record).front().config) < 0.001);
       CHECK(excess(cell, choose(record)->config) <= 0.001 + kIndifferent);
-      CHECK(timed_configs(record) <= device.space(cell).size());
+      // All of it where half the budget suffices; else little more than is explored.
+      const std::size_t space = device.space(cell).size();
+      if (space <= 200) {
+        CHECK(timed_configs(record) == space);
+      } else {
+        CHECK(timed_configs(record) <= 130);
+      }
     }
   }
 }
