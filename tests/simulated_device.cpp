@@ -66,6 +66,7 @@ std::vector<Vetting> SimulatedMeasurer::vet(const TuneCell& /*cell*/,
 
 std::vector<CallTimes> SimulatedMeasurer::measure(const TuneCell& cell,
                                                   std::span<const LaunchConfig> configs) {
+  if (before_round) before_round(cell, configs);
   std::normal_distribution<double> normal;
   std::uniform_real_distribution<double> uniform;
   std::exponential_distribution<double> exponential;

@@ -46,6 +46,8 @@ class SimulatedMeasurer : public Measurer {
 
   /// What becomes of a config before it is timed; unset: all are correct.
   std::function<Vetting(const LaunchConfig&)> verdict;
+  /// Called at the begin of every round; may throw, or stop the search.
+  std::function<void(const TuneCell& cell, std::span<const LaunchConfig> configs)> before_round;
   std::vector<LaunchConfig> timed;  ///< every measurement, in order
   std::vector<std::string> first_of_round;
   int rounds = 0;

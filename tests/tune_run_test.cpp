@@ -174,24 +174,18 @@ TEST_CASE("a config that crashed is not tried for its spec any more") {
 }
 
 TEST_CASE("a stopped tuning ends with a cell that is not complete, and tells of it") {
-  class Stopping : public SimulatedMeasurer {
-   public:
-    using SimulatedMeasurer::SimulatedMeasurer;
-    std::vector<CallTimes> measure(const TuneCell& cell,
-                                   std::span<const LaunchConfig> configs) override {
-      if (cell.tokens == 256) stop = true;
-      return SimulatedMeasurer::measure(cell, configs);
-    }
-    std::atomic<bool> stop{false};
+  SimulatedMeasurer device(1);
+  std::atomic<bool> stop{false};
+  device.before_round = [&](const TuneCell& cell, std::span<const LaunchConfig>) {
+    if (cell.tokens == 256) stop = true;
   };
-  Stopping device(1);
   int steps = 0;
-  const Recording recording = tune(cells(1, {1, 256, 4096}), device, nothing(), quick(),
-                                   device.stop, [&](const TuneStep& step) {
-                                     ++steps;
-                                     CHECK(step.done == static_cast<std::size_t>(steps));
-                                     CHECK(step.choice.has_value() == (step.done == 1));
-                                   });
+  const Recording recording =
+      tune(cells(1, {1, 256, 4096}), device, nothing(), quick(), stop, [&](const TuneStep& step) {
+        ++steps;
+        CHECK(step.done == static_cast<std::size_t>(steps));
+        CHECK(step.choice.has_value() == (step.done == 1));
+      });
   CHECK(steps == 2);
   REQUIRE(recording.cells.size() == 2);
   CHECK(recording.cells[0].complete);
@@ -200,25 +194,19 @@ TEST_CASE("a stopped tuning ends with a cell that is not complete, and tells of 
 }
 
 TEST_CASE("a cell that does not fit into memory is left out, and any other error ends it all") {
-  class Failing : public SimulatedMeasurer {
-   public:
-    using SimulatedMeasurer::SimulatedMeasurer;
-    std::vector<CallTimes> measure(const TuneCell& cell,
-                                   std::span<const LaunchConfig> configs) override {
-      if (cell.tokens == 256) throw Error(ErrorCode::driver, message);
-      return SimulatedMeasurer::measure(cell, configs);
-    }
-    std::string message = "cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY (out of memory)";
+  std::string message = "cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY (out of memory)";
+  SimulatedMeasurer device(1);
+  device.before_round = [&](const TuneCell& cell, std::span<const LaunchConfig>) {
+    if (cell.tokens == 256) throw Error(ErrorCode::driver, message);
   };
-  Failing device(1);
   std::vector<TuneStep> steps;
   const Recording recording = run(cells(1, {1, 256, 4096}), device, nothing(), quick(), &steps);
   REQUIRE(steps.size() == 3);
   CHECK(steps[1].cell == nullptr);
-  CHECK(steps[1].problem == device.message);
+  CHECK(steps[1].problem == message);
   CHECK(recording.cells.size() == 2);
   CHECK(steps[2].choice.has_value());
-  device.message = "cuMemAlloc: CUDA_ERROR_ECC_UNCORRECTABLE";
+  message = "cuMemAlloc: CUDA_ERROR_ECC_UNCORRECTABLE";
   CHECK(refusal([&] { run(cells(1, {1, 256}), device); }).starts_with("driver: cuMemAlloc"));
 }
 

@@ -140,18 +140,12 @@ TEST_CASE("configs that fail vetting are recorded with the reason, and never tim
 }
 
 TEST_CASE("a config that fails while it is timed leaves the search, and the others go on") {
-  class Failing : public SimulatedMeasurer {
-   public:
-    using SimulatedMeasurer::SimulatedMeasurer;
-    std::vector<CallTimes> measure(const TuneCell& cell,
-                                   std::span<const LaunchConfig> configs) override {
-      for (const LaunchConfig& config : configs) {
-        if (config.block_threads == 128 && rounds > 2) throw MeasureFailure(config, "crashed");
-      }
-      return SimulatedMeasurer::measure(cell, configs);
+  SimulatedMeasurer device(2);
+  device.before_round = [&](const TuneCell&, std::span<const LaunchConfig> configs) {
+    for (const LaunchConfig& config : configs) {
+      if (config.block_threads == 128 && device.rounds > 2) throw MeasureFailure(config, "crashed");
     }
   };
-  Failing device(2);
   const TuneCell cell = simulated_cell(0, 4096);
   const CellRecord record = search(cell, device, budget(400));
   CHECK(record.complete);
@@ -257,16 +251,10 @@ TEST_CASE("a search that is stopped ends with the round at hand, and is not comp
 }
 
 TEST_CASE("a limit in seconds holds") {
-  class Slow : public SimulatedMeasurer {
-   public:
-    using SimulatedMeasurer::SimulatedMeasurer;
-    std::vector<CallTimes> measure(const TuneCell& cell,
-                                   std::span<const LaunchConfig> configs) override {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      return SimulatedMeasurer::measure(cell, configs);
-    }
+  SimulatedMeasurer device(2);
+  device.before_round = [](const TuneCell&, std::span<const LaunchConfig>) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   };
-  Slow device(2);
   SearchOptions options = budget(1000000);
   options.seconds = 0.1;
   const CellRecord record = search(simulated_cell(0, 4096), device, options);
