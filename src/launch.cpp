@@ -99,11 +99,12 @@ bool aligned_to(const RopeSpec& spec, const RopeArgs& args, int alignment) noexc
   };
   const std::uintptr_t bits =
       bits_of(args.q, args.q_out, spec.q_heads) | bits_of(args.k, args.k_out, spec.kv_heads);
-  if (bits % static_cast<std::uintptr_t>(alignment) != 0) return false;
+  const auto is_multiple = [](std::uintptr_t n, int power_of_two) {
+    return (n & static_cast<std::uintptr_t>(power_of_two - 1)) == 0;
+  };
+  if (!is_multiple(bits, alignment)) return false;
   return spec.angles != AngleSource::table ||
-         alignment_bits(args.table) %
-                 static_cast<std::uintptr_t>(table_alignment(alignment, spec.rotary())) ==
-             0;
+         is_multiple(alignment_bits(args.table), table_alignment(alignment, spec.rotary()));
 }
 
 kernel::Divisor divisor(std::uint64_t d) noexcept {
