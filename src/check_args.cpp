@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "ropejit/error.h"
 #include "src/launch.h"
 #include "src/overlap.h"
+#include "src/plain_call.h"
 
 namespace ropejit {
 namespace {
@@ -88,17 +90,6 @@ void check_pair(const NamedTensor& in, const NamedTensor& out, std::int64_t elem
   check_tensor(out, element_bytes);
 }
 
-/// The bytes from a tensor's first row in memory to the end of its last, and whether its strides
-/// are known to nest in the usual order, so that no two rows meet. Enough for nearly every call;
-/// for the others there is overlap.h.
-struct Span {
-  std::int64_t first = 0;
-  std::int64_t end = 0;
-  std::int64_t token_bytes = 0;     ///< from a token's first row to the end of its last
-  std::int64_t sequence_bytes = 0;  ///< from a sequence's first token to its last
-  bool nests = true;
-};
-
 /// stride x (count - 1). Refuses what leaves the address space, so that no product of an index and
 /// a stride in bytes overflows.
 std::int64_t reach(const char* tensor, const char* stride_name, std::int64_t stride,
@@ -111,58 +102,16 @@ std::int64_t reach(const char* tensor, const char* stride_name, std::int64_t str
                      tensor, stride_name, stride, count - 1));
 }
 
-/// Whether no product of these strides and counts can overflow or leave the address space, and none
-/// is negative: so it is with nearly every call.
-bool is_modest(const Call& call, const Tensor& tensor) {
-  const auto strides =
-      static_cast<std::uint64_t>(tensor.stride_batch | tensor.stride_seq | tensor.stride_head);
-  const auto counts = static_cast<std::uint64_t>(call.sequences | call.args.seq);
-  return strides >> 28 == 0 && counts >> 26 == 0;
-}
-
-/// As span_of, of a tensor whose strides may be anything.
-Span span_of_any(const Call& call, const NamedTensor& named) {
+/// The bytes from a tensor's first row in memory to the end of its last.
+std::int64_t span_bytes(const Call& call, const NamedTensor& named) {
   const Tensor& tensor = named.tensor;
-  const std::int64_t batch =
-      reach(named.name, ".stride_batch", tensor.stride_batch, call.sequences);
-  const std::int64_t seq = reach(named.name, ".stride_seq", tensor.stride_seq, call.args.seq);
-  const std::int64_t head = reach(named.name, ".stride_head", tensor.stride_head, named.heads);
-  const auto base = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(tensor.data));
-  const auto below = [](std::int64_t n) { return std::min<std::int64_t>(n, 0); };
-  const auto above = [](std::int64_t n) { return std::max<std::int64_t>(n, 0); };
-  return {base + call.element * (below(batch) + below(seq) + below(head)),
-          base + call.element * (above(batch) + above(seq) + above(head) + call.spec.head_dim), 0,
-          0, false};
-}
-
-Span span_of(const Call& call, const NamedTensor& named) {
-  const Tensor& tensor = named.tensor;
-  if (!is_modest(call, tensor)) return span_of_any(call, named);
-  const std::int64_t head_dim = call.spec.head_dim;
-  const std::int64_t seq = tensor.stride_seq * (call.args.seq - 1);
-  const std::int64_t token = tensor.stride_head * (named.heads - 1) + head_dim;
-  const std::int64_t all = tensor.stride_batch * (call.sequences - 1) + seq + token;
-  const auto base = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(tensor.data));
-  const bool nests = (named.heads == 1 || tensor.stride_head >= head_dim) &&
-                     (call.args.seq == 1 || tensor.stride_seq >= token) &&
-                     (call.sequences == 1 || tensor.stride_batch >= seq + token);
-  return {base, base + call.element * all, call.element * token, call.element * seq, nests};
-}
-
-/// As span_of, where the span of another tensor is known: most outputs have their input's strides.
-Span span_like(const Call& call, const NamedTensor& named, const NamedTensor& other,
-               const Span& at_other) {
-  const bool same_strides = named.tensor.stride_batch == other.tensor.stride_batch &&
-                            named.tensor.stride_seq == other.tensor.stride_seq &&
-                            named.tensor.stride_head == other.tensor.stride_head;
-  if (!same_strides) return span_of(call, named);
-  const auto base = [](const Tensor& tensor) {
-    return static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(tensor.data));
-  };
-  Span span = at_other;
-  span.first += base(named.tensor) - base(other.tensor);
-  span.end += base(named.tensor) - base(other.tensor);
-  return span;
+  if (tensor.data == nullptr) return 0;
+  const auto length = [](std::int64_t n) { return n < 0 ? -n : n; };
+  const std::int64_t elements =
+      length(reach(named.name, ".stride_batch", tensor.stride_batch, call.sequences)) +
+      length(reach(named.name, ".stride_seq", tensor.stride_seq, call.args.seq)) +
+      length(reach(named.name, ".stride_head", tensor.stride_head, named.heads));
+  return call.element * (elements + call.spec.head_dim);
 }
 
 Region region_of(const Call& call, const NamedTensor& named) {
@@ -185,46 +134,19 @@ bool same_view(const Call& call, const NamedTensor& in, const NamedTensor& out) 
   return region_of(call, in).strides == region_of(call, out).strides;
 }
 
-/// Whether two tensors are slices of one packed buffer: their tokens alternate, none within
-/// another.
-bool alternate(const Call& call, const NamedTensor& a, const Span& at_a, const NamedTensor& b,
-               const Span& at_b) {
-  const bool same_steps =
-      a.tensor.stride_batch == b.tensor.stride_batch && a.tensor.stride_seq == b.tensor.stride_seq;
-  if (!same_steps || !at_a.nests || !at_b.nests) return false;
-  const bool a_first = at_a.first < at_b.first;
-  const Span& lower = a_first ? at_a : at_b;
-  const Span& upper = a_first ? at_b : at_a;
-  const std::int64_t apart = upper.first - lower.first;
-  const std::int64_t both = apart + upper.token_bytes;
-  return lower.token_bytes <= apart &&
-         (call.args.seq == 1 || both <= a.tensor.stride_seq * call.element) &&
-         (call.sequences == 1 ||
-          upper.sequence_bytes + both <= a.tensor.stride_batch * call.element);
+void check_disjoint(const Call& call, const NamedTensor& out, const NamedTensor& other) {
+  if (!overlap(region_of(call, out), region_of(call, other))) return;
+  refuse(
+      fmt::format("{}.data = {}: overlaps {} (data = {}); an output must be disjoint from every "
+                  "other tensor of the call, or be its own input (same data and strides: in place)",
+                  out.name, fmt::ptr(out.tensor.data), other.name, fmt::ptr(other.tensor.data)));
 }
 
-/// The checks of one call's memory, each by spans first and exactly where those leave doubt.
-struct Overlaps {
-  const Call& call;
-
-  void check_disjoint(const NamedTensor& out, const Span& out_span, const NamedTensor& other,
-                      const Span& other_span) const {
-    if (out_span.end <= other_span.first || other_span.end <= out_span.first) return;
-    if (alternate(call, out, out_span, other, other_span)) return;
-    if (!overlap(region_of(call, out), region_of(call, other))) return;
-    refuse(fmt::format(
-        "{}.data = {}: overlaps {} (data = {}); an output must be disjoint from every "
-        "other tensor of the call, or be its own input (same data and strides: in place)",
-        out.name, fmt::ptr(out.tensor.data), other.name, fmt::ptr(other.tensor.data)));
-  }
-
-  void check_disjoint_rows(const NamedTensor& out, const Span& span) const {
-    if (span.nests || !overlaps_itself(region_of(call, out))) return;
-    refuse(fmt::format("{}: its strides (batch {}, seq {}, head {}) make rows share memory",
-                       out.name, out.tensor.stride_batch, out.tensor.stride_seq,
-                       out.tensor.stride_head));
-  }
-};
+void check_disjoint_rows(const Call& call, const NamedTensor& out) {
+  if (!overlaps_itself(region_of(call, out))) return;
+  refuse(fmt::format("{}: its strides (batch {}, seq {}, head {}) make rows share memory", out.name,
+                     out.tensor.stride_batch, out.tensor.stride_seq, out.tensor.stride_head));
+}
 
 /// Returns the bytes from the first to the end of the tensor that reaches farthest.
 std::int64_t check_overlaps(const Call& call) {
@@ -233,26 +155,22 @@ std::int64_t check_overlaps(const Call& call) {
   const NamedTensor q{"q", args.q, spec.q_heads}, q_out{"q_out", args.q_out, spec.q_heads};
   const NamedTensor k{"k", args.k, spec.kv_heads}, k_out{"k_out", args.k_out, spec.kv_heads};
   const bool has_q = args.q.data != nullptr, has_k = args.k.data != nullptr;
-  const Overlaps overlaps{call};
-  const Span at_q = has_q ? span_of(call, q) : Span{};
-  const Span at_k = has_k ? span_of(call, k) : Span{};
+  const std::int64_t farthest = std::max(
+      {span_bytes(call, q), span_bytes(call, k), span_bytes(call, q_out), span_bytes(call, k_out)});
   const bool q_in_place = has_q && same_view(call, q, q_out);
   const bool k_in_place = has_k && same_view(call, k, k_out);
-  const Span at_q_out = q_in_place || !has_q ? at_q : span_like(call, q_out, q, at_q);
-  const Span at_k_out = k_in_place || !has_k ? at_k : span_like(call, k_out, k, at_k);
-  if (has_q) overlaps.check_disjoint_rows(q_out, at_q_out);
-  if (has_k) overlaps.check_disjoint_rows(k_out, at_k_out);
-  if (has_q && has_k) overlaps.check_disjoint(q_out, at_q_out, k, at_k);
+  if (has_q) check_disjoint_rows(call, q_out);
+  if (has_k) check_disjoint_rows(call, k_out);
+  if (has_q && has_k) check_disjoint(call, q_out, k);
   if (has_q && !q_in_place) {  // else the pairs with q are those with q_out
-    overlaps.check_disjoint(q_out, at_q_out, q, at_q);
-    if (has_k) overlaps.check_disjoint(k_out, at_k_out, q, at_q);
+    check_disjoint(call, q_out, q);
+    if (has_k) check_disjoint(call, k_out, q);
   }
   if (has_k && !k_in_place) {
-    overlaps.check_disjoint(k_out, at_k_out, k, at_k);
-    if (has_q) overlaps.check_disjoint(q_out, at_q_out, k_out, at_k_out);
+    check_disjoint(call, k_out, k);
+    if (has_q) check_disjoint(call, q_out, k_out);
   }
-  const auto bytes = [](const Span& span) { return span.end - span.first; };
-  return std::max({bytes(at_q), bytes(at_q_out), bytes(at_k), bytes(at_k_out)});
+  return farthest;
 }
 
 void check_index_pointer(const char* name, const void* pointer, IndexType type) {
@@ -318,7 +236,7 @@ void check_table(const RopeSpec& spec, const CosSinTable& table) {
 
 }  // namespace
 
-CallFacts check_args(const RopeSpec& spec, const RopeArgs& args) {
+CallFacts check_closely(const RopeSpec& spec, const RopeArgs& args) {
   check_counts(args);
   if (args.batch == 0 || args.seq == 0) return {};
   const Call call(spec, args);
@@ -328,10 +246,19 @@ CallFacts check_args(const RopeSpec& spec, const RopeArgs& args) {
   if (args.q.data == nullptr && args.k.data == nullptr) {
     refuse("q.data = null and k.data = null: at least one of them must be given");
   }
-  const std::int64_t span_bytes = check_overlaps(call);
+  const std::int64_t farthest = check_overlaps(call);
   check_positions(spec, args);
   check_table(spec, args.table);
-  return {call.sequences * args.seq, span_bytes};
+  return {call.sequences * args.seq, farthest, address_bits(spec, args)};
+}
+
+CallFacts check_args(const RopeSpec& spec, const RopeArgs& args) {
+  std::optional<CallFacts> facts = plain_facts(spec, args);
+  if (!facts) return check_closely(spec, args);
+  check_positions(spec, args);
+  check_table(spec, args.table);
+  facts->bits.table = table_bits(args.table);
+  return *facts;
 }
 
 }  // namespace ropejit

@@ -88,6 +88,10 @@ class Device : public std::enable_shared_from_this<Device> {
   void fill_async(void* device, unsigned char value, std::size_t bytes, CUstream_st* stream) const;
   void synchronize() const;  ///< waits for all work of the context
 
+  /// Does `work` with the device's context current on the calling thread. A launch finds its
+  /// context without, by failing once.
+  void with_context(const std::function<void()>& work) const;
+
   Stream create_stream() const;  ///< non-blocking
   /// Records what `work` puts on `stream` (global capture mode) and instantiates it.
   Graph capture(CUstream_st* stream, const std::function<void()>& work) const;

@@ -152,6 +152,11 @@ Stream Device::create_stream() const {
   return stream;
 }
 
+void Device::with_context(const std::function<void()>& work) const {
+  const CurrentContext current(driver_->api(), context_);
+  work();
+}
+
 Graph Device::capture(CUstream_st* stream, const std::function<void()>& work) const {
   const Driver::Api& api = driver_->api();
   const CurrentContext current(api, context_);
@@ -183,7 +188,7 @@ void Kernel::launch(const void* params, unsigned grid, unsigned block, CUstream_
   config.blockDimX = block;
   config.blockDimY = config.blockDimZ = 1;
   config.hStream = stream;
-  CUlaunchAttribute attribute{};
+  CUlaunchAttribute attribute;  // a large union, not to be cleared for nothing
   if (dependent && device_->info_.major >= 9) {
     attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
     attribute.value.programmaticStreamSerializationAllowed = 1;

@@ -17,10 +17,19 @@ constexpr std::uint64_t kMostBlocks = 0x7fffffff;
 /// streams, and few enough for the table's rows to stay in the cache meanwhile.
 constexpr std::uint64_t kChunkBlocks = 1024;
 
+/// As on the device; see kernel::Divisor.
+std::uint32_t divide(std::uint32_t n, const kernel::Divisor& by) {
+  const auto high = static_cast<std::uint32_t>((std::uint64_t{n} * by.multiplier) >> 32);
+  return (n + high) >> by.shift;
+}
+
 /// Fills a tensor of the launch. How many blocks work on it.
 std::uint64_t plan_tensor(kernel::RopeTensor& tensor, const Tensor& in, const Tensor& out,
                           std::int64_t tokens, unsigned groups, const LaunchShape& shape) {
-  if (in.data == nullptr) return 0;
+  if (in.data == nullptr) {
+    tensor = {};
+    return 0;
+  }
   tensor.in = in.data;
   tensor.out = out.data;
   tensor.in_seq = in.stride_seq;
@@ -32,10 +41,9 @@ std::uint64_t plan_tensor(kernel::RopeTensor& tensor, const Tensor& in, const Te
   const unsigned slots = in.data == out.data ? shape.slots_in_place : shape.slots;
   tensor.slots = static_cast<unsigned long long>(tokens) * (groups * slots);
   const std::uint64_t rounded = tensor.slots + shape.block_slots - 1;
-  // Divisions of 32 bits take half as long.
-  const std::uint64_t blocks = rounded >> 32 == 0
-                                   ? static_cast<std::uint32_t>(rounded) / shape.block_slots
-                                   : rounded / shape.block_slots;
+  const std::uint64_t blocks =
+      rounded >> 31 == 0 ? divide(static_cast<std::uint32_t>(rounded), shape.block_divisor)
+                         : rounded / shape.block_slots;
   if (blocks > kMostBlocks) {
     throw Error(
         ErrorCode::unsupported,
@@ -61,7 +69,8 @@ void plan_grid(Launch& launch, AngleSource angles, std::uint64_t q_blocks, std::
   launch.grid = static_cast<unsigned>(blocks);
   params.q_blocks = static_cast<unsigned>(q_blocks);
   params.k_blocks = static_cast<unsigned>(k_blocks);
-  if (angles == AngleSource::table) params.chunk_divisor = divisor(q_blocks + k_blocks);
+  params.chunk_divisor =
+      angles == AngleSource::table ? divisor(q_blocks + k_blocks) : kernel::Divisor{};
 }
 
 /// Whether indices of slots and offsets of elements stay within 31 bits.
@@ -71,10 +80,8 @@ bool is_narrow(const RopeSpec& spec, const CallFacts& facts, const kernel::RopeP
          static_cast<std::uint64_t>(facts.span_bytes) < kNarrow * size_of(spec.dtype);
 }
 
-/// Address bits and stride bytes of a tensor, or-ed: a multiple of 2^n if and only if all of them
-/// are.
-std::uintptr_t alignment_bits(const RopeSpec& spec, const RopeArgs& args, const Tensor& tensor,
-                              std::int64_t heads) {
+std::uintptr_t tensor_bits(const RopeSpec& spec, const RopeArgs& args, const Tensor& tensor,
+                           std::int64_t heads) {
   if (tensor.data == nullptr) return 0;
   const bool one_batch = spec.positions == PositionMode::ragged || args.batch == 1;
   const std::int64_t strides = (one_batch ? 0 : tensor.stride_batch) |
@@ -84,27 +91,29 @@ std::uintptr_t alignment_bits(const RopeSpec& spec, const RopeArgs& args, const 
          static_cast<std::uintptr_t>(strides) * size_of(spec.dtype);
 }
 
-/// The same of a table's rows.
-std::uintptr_t alignment_bits(const CosSinTable& table) {
-  return reinterpret_cast<std::uintptr_t>(table.cos) | reinterpret_cast<std::uintptr_t>(table.sin) |
-         static_cast<std::uintptr_t>(table.rows > 1 ? table.row_stride : 0) * sizeof(float);
+bool is_multiple(std::uintptr_t n, int power_of_two) {
+  return (n & static_cast<std::uintptr_t>(power_of_two - 1)) == 0;
 }
 
 }  // namespace
 
-bool aligned_to(const RopeSpec& spec, const RopeArgs& args, int alignment) noexcept {
-  const auto bits_of = [&](const Tensor& in, const Tensor& out, std::int64_t heads) {
-    const std::uintptr_t bits = alignment_bits(spec, args, in, heads);
-    return in == out ? bits : bits | alignment_bits(spec, args, out, heads);
-  };
-  const std::uintptr_t bits =
-      bits_of(args.q, args.q_out, spec.q_heads) | bits_of(args.k, args.k_out, spec.kv_heads);
-  const auto is_multiple = [](std::uintptr_t n, int power_of_two) {
-    return (n & static_cast<std::uintptr_t>(power_of_two - 1)) == 0;
-  };
-  if (!is_multiple(bits, alignment)) return false;
+std::uintptr_t table_bits(const CosSinTable& table) noexcept {
+  return reinterpret_cast<std::uintptr_t>(table.cos) | reinterpret_cast<std::uintptr_t>(table.sin) |
+         static_cast<std::uintptr_t>(table.rows > 1 ? table.row_stride : 0) * sizeof(float);
+}
+
+AddressBits address_bits(const RopeSpec& spec, const RopeArgs& args) noexcept {
+  return {tensor_bits(spec, args, args.q, spec.q_heads) |
+              tensor_bits(spec, args, args.q_out, spec.q_heads) |
+              tensor_bits(spec, args, args.k, spec.kv_heads) |
+              tensor_bits(spec, args, args.k_out, spec.kv_heads),
+          table_bits(args.table)};
+}
+
+bool aligned_to(const RopeSpec& spec, const AddressBits& bits, int alignment) noexcept {
+  if (!is_multiple(bits.tensors, alignment)) return false;
   return spec.angles != AngleSource::table ||
-         is_multiple(alignment_bits(args.table), table_alignment(alignment, spec.rotary()));
+         is_multiple(bits.table, table_alignment(alignment, spec.rotary()));
 }
 
 kernel::Divisor divisor(std::uint64_t d) noexcept {
@@ -122,6 +131,7 @@ LaunchShape launch_shape(const RopeSpec& kernel_spec, const LaunchConfig& config
   LaunchShape launch{};
   launch.block_threads = static_cast<unsigned>(config.block_threads);
   launch.block_slots = launch.block_threads / static_cast<unsigned>(shape.lanes_per_slot());
+  launch.block_divisor = divisor(launch.block_slots);
   launch.slots = static_cast<unsigned>(shape.rotary_slots + shape.pass_slots);
   launch.slots_in_place = static_cast<unsigned>(shape.rotary_slots);
   launch.q_groups = groups(kernel_spec.q_heads);
@@ -132,7 +142,7 @@ LaunchShape launch_shape(const RopeSpec& kernel_spec, const LaunchConfig& config
 Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArgs& args,
                    const CallFacts& facts, const std::uint64_t* turns, float attention_factor) {
   static_assert(sizeof(std::uint64_t) == sizeof(unsigned long long));
-  Launch launch{};
+  Launch launch;  // every field is written below: to clear them first would cost as much again
   kernel::RopeParams& params = launch.params;
   const std::uint64_t q_blocks =
       plan_tensor(params.q, args.q, args.q_out, facts.tokens, shape.q_groups, shape);
@@ -147,17 +157,16 @@ Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArg
   params.attention_factor = attention_factor;
   params.dependent_launch = args.dependent_launch ? 1 : 0;
   params.early_positions = args.early_positions ? 1 : 0;
-  if (spec.angles == AngleSource::table) {
-    params.cos = args.table.cos;
-    params.sin = args.table.sin;
-    params.table_rows = args.table.rows;
-    params.table_stride = args.table.row_stride;
-  }
+  params.cos = args.table.cos;
+  params.sin = args.table.sin;
+  params.table_rows = args.table.rows;
+  params.table_stride = args.table.row_stride;
   params.positions = args.positions;
   params.cu_seqlens = args.cu_seqlens;
   params.position_stride = args.position_stride_batch.value_or(args.seq);
   params.wide = is_narrow(spec, facts, params) ? 0 : 1;
-  if (args.batch > 1 && params.wide == 0) params.seq_divisor = divisor(params.seq);
+  const bool divides_by_seq = args.batch > 1 && params.wide == 0;
+  params.seq_divisor = divides_by_seq ? divisor(params.seq) : kernel::Divisor{};
   return launch;
 }
 

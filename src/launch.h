@@ -10,10 +10,24 @@
 
 namespace ropejit {
 
+/// All base addresses and strides in bytes that a call uses, or-ed: a multiple of 2^n if and only
+/// if each of them is.
+struct AddressBits {
+  std::uintptr_t tensors = 0;
+  std::uintptr_t table = 0;
+};
+std::uintptr_t table_bits(const CosSinTable& table) noexcept;
+AddressBits address_bits(const RopeSpec& spec, const RopeArgs& args) noexcept;
+
+/// Whether those of the tensors are multiples of `alignment` bytes, and those of the table of
+/// table_alignment().
+bool aligned_to(const RopeSpec& spec, const AddressBits& bits, int alignment) noexcept;
+
 /// What a call's arguments come to.
 struct CallFacts {
   std::int64_t tokens = 0;      ///< 0: nothing is to be done
   std::int64_t span_bytes = 0;  ///< of the tensor that reaches farthest, from its first byte on
+  AddressBits bits{};
 };
 
 /// Throws Error(invalid_argument) that names the first argument that breaks its rule, and
@@ -21,9 +35,9 @@ struct CallFacts {
 /// without tokens is valid whatever its pointers are.
 CallFacts check_args(const RopeSpec& spec, const RopeArgs& args);
 
-/// Whether every base address and stride that the call uses is a multiple of `alignment` bytes, and
-/// those of a table of table_alignment().
-bool aligned_to(const RopeSpec& spec, const RopeArgs& args, int alignment) noexcept;
+/// As check_args, which leaves to it the calls that plain_facts() does not know: rule by rule, with
+/// an exact search where tensors may overlap.
+CallFacts check_closely(const RopeSpec& spec, const RopeArgs& args);
 
 /// Everything that a launch needs.
 struct Launch {
@@ -38,8 +52,9 @@ kernel::Divisor divisor(std::uint64_t d) noexcept;
 /// What a call need not compute again for one kernel and config.
 struct LaunchShape {
   unsigned block_threads;
-  unsigned block_slots;  ///< see Geometry
-  unsigned slots;        ///< of a group of heads, out of place
+  unsigned block_slots;           ///< see Geometry
+  kernel::Divisor block_divisor;  ///< of block_slots
+  unsigned slots;                 ///< of a group of heads, out of place
   unsigned slots_in_place;
   unsigned q_groups;  ///< of heads, per token
   unsigned kv_groups;

@@ -18,7 +18,7 @@ void Rope::apply(const RopeArgs& args, CUstream_st* stream) const {
   }
   const CallFacts facts = check_args(state.spec, args);
   if (facts.tokens == 0) return;
-  const bool aligned = aligned_to(state.spec, args, state.alignment);
+  const bool aligned = aligned_to(state.spec, facts.bits, state.alignment);
   if (!aligned) count(state.counters->unaligned_calls);
   const RopeKernel& chosen =
       aligned ? state.wide[static_cast<std::size_t>(token_bucket(facts.tokens))] : state.narrow;

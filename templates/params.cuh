@@ -23,7 +23,8 @@ struct Divisor {
   unsigned shift;
 };
 
-// What every thread reads comes first: a kernel's parameters are fetched line by line.
+// What every thread reads comes first: a kernel's parameters are fetched line by line. No field is
+// preceded by padding, so that every byte of a launch is one that somebody wrote.
 struct RopeParams {
   unsigned q_blocks;                // of a chunk of the grid: q's come first, then k's
   unsigned wide;                    // 1: indices or offsets of elements may leave 31 bits
@@ -34,8 +35,8 @@ struct RopeParams {
   float attention_factor;
   unsigned dependent_launch;  // 1: the kernel behind may be released early
   unsigned early_positions;   // 1: positions may be read before the kernels ahead finish
+  unsigned k_blocks;          // of a chunk
   RopeTensor q, k;
-  unsigned k_blocks;      // of a chunk
   Divisor chunk_divisor;  // AngleSource::table: of a chunk's blocks; else there is one chunk
   const float* cos;       // AngleSource::table: row p of [table_rows, table_stride]
   const float* sin;

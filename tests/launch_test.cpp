@@ -317,7 +317,7 @@ TEST_CASE(
                            std::int64_t row_stride) {
     RopeArgs args = dense(spec, 1, 7);
     args.table = {static_cast<float*>(at(cos)), static_cast<float*>(at(sin)), rows, 32, row_stride};
-    return aligned_to(spec, args, alignment);
+    return aligned_to(spec, address_bits(spec, args), alignment);
   };
   for (const int alignment : {16, 32}) {
     CHECK(aligned(alignment, 0x1000, 0x2000, 32));
@@ -340,23 +340,23 @@ TEST_CASE(
 TEST_CASE("a call is aligned when every address and stride that it uses is") {
   const RopeSpec spec = spec_of(64, 64, 4, 2);
   const RopeArgs base = dense(spec, 2, 7);
-  CHECK(aligned_to(spec, base, 16));
+  CHECK(aligned_to(spec, address_bits(spec, base), 16));
   for (Tensor RopeArgs::*tensor :
        {&RopeArgs::q, &RopeArgs::q_out, &RopeArgs::k, &RopeArgs::k_out}) {
     for (std::int64_t Tensor::*stride :
          {&Tensor::stride_batch, &Tensor::stride_seq, &Tensor::stride_head}) {
       RopeArgs args = base;
       (args.*tensor).*stride += 4;
-      CHECK(!aligned_to(spec, args, 16));
-      CHECK(aligned_to(spec, args, 8));
+      CHECK(!aligned_to(spec, address_bits(spec, args), 16));
+      CHECK(aligned_to(spec, address_bits(spec, args), 8));
       (args.*tensor).*stride = -((args.*tensor).*stride) - 3;
-      CHECK(!aligned_to(spec, args, 4));
-      CHECK(aligned_to(spec, args, 2));
+      CHECK(!aligned_to(spec, address_bits(spec, args), 4));
+      CHECK(aligned_to(spec, address_bits(spec, args), 2));
     }
     RopeArgs args = base;
     (args.*tensor).data = static_cast<char*>((args.*tensor).data) + 4;
-    CHECK(!aligned_to(spec, args, 8));
-    CHECK(aligned_to(spec, args, 4));
+    CHECK(!aligned_to(spec, address_bits(spec, args), 8));
+    CHECK(aligned_to(spec, address_bits(spec, args), 4));
   }
 }
 
@@ -364,20 +364,20 @@ TEST_CASE("a stride along a dimension of one element does not matter to alignmen
   RopeSpec spec = spec_of(64, 64, 1, 1);
   RopeArgs args = dense(spec, 1, 1);
   args.q.stride_batch = args.q.stride_seq = args.q.stride_head = 3;
-  CHECK(aligned_to(spec, args, 16));
+  CHECK(aligned_to(spec, address_bits(spec, args), 16));
   args.batch = 2;
-  CHECK(!aligned_to(spec, args, 16));
+  CHECK(!aligned_to(spec, address_bits(spec, args), 16));
   spec.positions = PositionMode::ragged;  // has no batch dimension
-  CHECK(aligned_to(spec, args, 16));
+  CHECK(aligned_to(spec, address_bits(spec, args), 16));
   args.seq = 2;
-  CHECK(!aligned_to(spec, args, 16));
+  CHECK(!aligned_to(spec, address_bits(spec, args), 16));
 }
 
 TEST_CASE("an absent tensor does not matter to alignment") {
   const RopeSpec spec = spec_of(64, 64, 4, 2);
   RopeArgs args = dense(spec, 2, 7);
   args.k = args.k_out = Tensor{nullptr, 1, 1, 1, 1};
-  CHECK(aligned_to(spec, args, 16));
+  CHECK(aligned_to(spec, address_bits(spec, args), 16));
 }
 
 }  // namespace ropejit

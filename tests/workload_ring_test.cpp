@@ -36,8 +36,8 @@ Workload large_workload() {
 
 bool accepted(const WorkloadRing& ring) {
   for (std::size_t set = 0; set < ring.sets(); ++set) {
-    check_args(ring.workload().spec, ring.args(set));
-    if (!aligned_to(ring.workload().spec, ring.args(set), 16)) return false;
+    const RopeSpec& spec = ring.workload().spec;
+    if (!aligned_to(spec, check_args(spec, ring.args(set)).bits, 16)) return false;
   }
   return true;
 }

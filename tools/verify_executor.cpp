@@ -63,7 +63,7 @@ void HostExecutor::execute(const VerifyCase& test, const RopeArgs& args,
   const CallFacts facts = check_args(spec, args);
   if (facts.tokens == 0) return;
   const std::vector<RopeSpec> kernels = kernel_specs(spec);
-  const bool aligned = aligned_to(spec, args, kernels.front().alignment);
+  const bool aligned = aligned_to(spec, facts.bits, kernels.front().alignment);
   const RopeSpec& chosen = aligned ? kernels.front() : kernels.back();
   const LaunchConfig config =
       aligned && test.config ? *test.config : heuristic_config(chosen, facts.tokens);
@@ -93,7 +93,7 @@ void DeviceExecutor::execute(const VerifyCase& test, const RopeArgs& args,
   const Rope rope =
       runtime_.rope(test.spec, test.frequencies, device_->info().ordinal, test.config);
   const DeviceMirror mirror(*device_, blocks);
-  rope.apply(mirror.translate(args, blocks));
+  device_->with_context([&] { rope.apply(mirror.translate(args, blocks)); });
   mirror.download(blocks);
 }
 
