@@ -109,7 +109,7 @@ TEST_CASE("specs and models name what is taken of a recording, positions standin
   CHECK(last_line(result.out).starts_with("tuned 2, "));
   const CommandResult missing = cli.replay(recording, {"--model", path});
   CHECK(missing.exit_code == 2);
-  CHECK(last_line(missing.err).ends_with(", 4 tokens: not in the recording"));
+  CHECK(last_line(missing.err).ends_with(", 8 tokens: not in the recording"));
 }
 
 TEST_CASE("the same seed chooses the same") {

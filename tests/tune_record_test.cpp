@@ -36,6 +36,7 @@ Recording sample() {
   cell.candidates[2].vetting = {Verdict::correctness, "q[0] is \"1\"", 8, 2};
   recording.cells = {cell};
   cell.tokens = 1;
+  cell.incumbent = LaunchConfig{320, 8, Pairing::exchange, 2, true};
   cell.complete = false;
   recording.cells.push_back(cell);
   return recording;

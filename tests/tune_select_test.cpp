@@ -144,6 +144,44 @@ TEST_CASE("what noise may account for does not count, up to a limit") {
   CHECK(chosen(far) == kFirst);
 }
 
+TEST_CASE("an incumbent stays unless another is faster by 3%, and comes before the default") {
+  const LaunchConfig simplest{128, 16, Pairing::registers, 1};
+  for (const double excess : {0.0, 0.019, 0.029}) {
+    CellRecord record = cell();
+    record.incumbent = kFirst;
+    add(record, given(), 10);
+    add(record, simplest, 10);
+    add(record, kFirst, 10 * (1 + excess));
+    CHECK(chosen(record) == kFirst);
+    CHECK(choose(record)->is_incumbent);
+    CHECK_FALSE(choose(record)->is_default);
+  }
+  CellRecord record = cell();
+  record.incumbent = kSecond;
+  add(record, simplest, 10);
+  add(record, kSecond, 10.31);
+  CHECK(chosen(record) == simplest);
+  CHECK_FALSE(choose(record)->is_incumbent);
+  LaunchConfig same_kernel = kSecond;
+  same_kernel.block_threads = 512;
+  add(record, same_kernel, 10.1);
+  CHECK(chosen(record) == same_kernel);
+  add(record, given(), 10.1);
+  CHECK(chosen(record) == given());
+}
+
+TEST_CASE("whether an incumbent stays is undecided around 3%") {
+  for (const auto& [us, open] : {std::pair{10.2, false}, std::pair{10.3, true}}) {
+    CellRecord record = cell();
+    record.incumbent = kFirst;
+    add_noisy(record, kSecond, 10, 0.003, 12);
+    add_noisy(record, kFirst, us, 0.003, 12);
+    // Where it stays it is the choice, and nothing comes before it.
+    CHECK(chosen(record) == (open ? kSecond : kFirst));
+    CHECK(undecided(record).empty() == !open);
+  }
+}
+
 TEST_CASE("next comes what shares the default's kernel, then the simplest") {
   const LaunchConfig simplest{128, 16, Pairing::registers, 1};
   LaunchConfig same_kernel = given();

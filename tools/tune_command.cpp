@@ -36,9 +36,10 @@ constexpr const char* kFooter =
     "place,\n"
     "and writes the fastest to a tuned file (docs/tuning.md). Every config is verified against "
     "the\n"
-    "CPU reference before it is timed. Where the default, or a config that is simpler, is as\n"
-    "fast within 2%, it is chosen. After Ctrl-C the\n"
-    "checkpoint beside the tuned file has all cells that were finished: --resume goes on there.\n"
+    "CPU reference before it is timed. What is in use, by a tuned file, stays if it is as fast\n"
+    "within 3%; else the default, or a config that is simpler, is chosen if it is as fast within\n"
+    "2%. After Ctrl-C the checkpoint beside the tuned file has all cells that were finished:\n"
+    "--resume goes on there.\n"
     "The last line is `tuned N, default M, rejected K, left out L`.\n\n"
     "Examples:\n"
     "  ropejit tune --model Llama-3-8B/config.json\n"
@@ -59,6 +60,7 @@ struct TuneOptions {
   std::optional<double> seconds;
   SearchOptions search;
   std::string out;
+  bool from_scratch = false;
   bool resume = false;
   std::string replay;
   std::string record;
@@ -166,7 +168,7 @@ ExitCode tune_inputs(const TuneOptions& options) {
   check(options);
   std::optional<Recording> replayed;
   if (!options.replay.empty()) replayed = load_named(load_recording, options.replay);
-  const std::vector<TuneCell> cells = cells_of(options, replayed ? &*replayed : nullptr);
+  std::vector<TuneCell> cells = cells_of(options, replayed ? &*replayed : nullptr);
   const std::string out = out_path(options);
   const TuningFile before = out.empty() ? TuningFile{} : existing(out);
 
@@ -177,6 +179,9 @@ ExitCode tune_inputs(const TuneOptions& options) {
       replayed ? TuneSession(*replayed, search.seed)
                : TuneSession(options.cache_dir, options.device,
                              static_cast<unsigned>(options.threads), search, progress, interrupt);
+  if (!replayed && !options.from_scratch) {
+    for (TuneCell& cell : cells) cell.incumbent = session.in_use(cell);
+  }
   Checkpoint checkpoint(out);
   const Recording earlier = options.resume ? checkpoint.load(session.origin()) : session.origin();
   checkpoint.start(earlier);  // a folder that cannot be written is said before minutes of measuring
@@ -229,6 +234,8 @@ void add_search_options(Verb verb, TuneOptions& options) {
                               SearchOptions{}.measurements));
   verb.add_flag("--exhaustive", options.search.exhaustive,
                 "Measure every config, however long it takes");
+  verb.add_flag("--from-scratch", options.from_scratch,
+                "Do not prefer what the tuned files of this machine have");
   verb.add_option("--seed", options.search.seed, "N",
                   "Of what the search leaves to chance; default: 1");
 }
@@ -262,8 +269,8 @@ void add_other_modes(Verb verb, TuneOptions& options) {
   for (const char* mode : {"--merge", "--compare"}) {
     verb.expect(mode, 2);
     verb.exclude(mode, {"--model", "--spec", "--variants", "--tokens", "--budget", "--measurements",
-                        "--exhaustive", "--seed", "--resume", "--record", "--replay", "--export-t4",
-                        "--export-cache", "--device"});
+                        "--exhaustive", "--from-scratch", "--seed", "--resume", "--record",
+                        "--replay", "--export-t4", "--export-cache", "--device"});
   }
   verb.exclude("--compare", {"--out"});
 }

@@ -14,7 +14,7 @@ DeviceMeasurer::DeviceMeasurer(Runtime& runtime, int device, unsigned threads,
       stop_(stop) {}
 
 std::vector<LaunchConfig> DeviceMeasurer::space(const TuneCell& cell) {
-  return tune_space(cell.spec, cell.tokens, device_class(device_->info()));
+  return tune_space(cell.spec, cell.tokens, device_class(device_->info()), cell.incumbent);
 }
 
 void DeviceMeasurer::check_device(const std::string& failure) {

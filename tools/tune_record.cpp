@@ -34,14 +34,17 @@ ordered_json json_of(const TuningProvenance& from) {
           {"ropejit", from.ropejit}, {"date", from.date},     {"command", from.command}};
 }
 
+ordered_json json_of(const LaunchConfig& config) {
+  return {{"block_threads", config.block_threads},
+          {"access_bytes", config.access_bytes},
+          {"pairing", name(config.pairing)},
+          {"heads_per_thread", config.heads_per_thread},
+          {"streaming_stores", config.streaming_stores}};
+}
+
 ordered_json json_of(const Candidate& candidate) {
-  const LaunchConfig& config = candidate.config;
-  ordered_json object = {{"block_threads", config.block_threads},
-                         {"access_bytes", config.access_bytes},
-                         {"pairing", name(config.pairing)},
-                         {"heads_per_thread", config.heads_per_thread},
-                         {"streaming_stores", config.streaming_stores},
-                         {"verdict", name(candidate.vetting.verdict)}};
+  ordered_json object = json_of(candidate.config);
+  object["verdict"] = name(candidate.vetting.verdict);
   if (!candidate.vetting.message.empty()) object["message"] = candidate.vetting.message;
   object["compile_ms"] = rounded(candidate.vetting.compile_ms);
   object["verify_ms"] = rounded(candidate.vetting.verify_ms);
@@ -129,6 +132,7 @@ CellRecord read_cell(const JsonValue& object) {
   const JsonValue tokens = required(object, "tokens");
   cell.tokens = tokens.to_int();
   if (cell.tokens < 1) tokens.fail("must be at least 1");
+  if (const auto incumbent = object.find("incumbent")) cell.incumbent = read_config(*incumbent);
   cell.final_from = required(object, "final_from").to_int();
   cell.complete = required(object, "complete").to_bool();
   cell.timestamp = required(object, "timestamp").to_text();
@@ -154,10 +158,13 @@ const CellRecord* Recording::find(const RopeSpec& spec, std::int64_t tokens) con
 }
 
 std::string to_json(const CellRecord& cell) {
+  const std::string incumbent =
+      cell.incumbent ? fmt::format("\"incumbent\": {},\n   ", printed(json_of(*cell.incumbent)))
+                     : "";
   std::string text = fmt::format(
-      "  {{\"spec\": {},\n   \"tokens\": {}, \"final_from\": {}, \"complete\": {}, "
+      "  {{\"spec\": {},\n   \"tokens\": {}, {}\"final_from\": {}, \"complete\": {}, "
       "\"timestamp\": {},\n   \"candidates\": [",
-      to_json(cell.spec), cell.tokens, cell.final_from, cell.complete,
+      to_json(cell.spec), cell.tokens, incumbent, cell.final_from, cell.complete,
       printed(ordered_json(cell.timestamp)));
   for (std::size_t i = 0; i < cell.candidates.size(); ++i) {
     text += fmt::format("{}\n    {}", i == 0 ? "" : ",", printed(json_of(cell.candidates[i])));

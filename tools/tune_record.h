@@ -2,6 +2,7 @@
 #define ROPEJIT_TOOLS_TUNE_RECORD_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,6 +37,7 @@ struct Candidate {
 struct CellRecord {
   RopeSpec spec;
   std::int64_t tokens = 1;
+  std::optional<LaunchConfig> incumbent{};  ///< see TuneCell
   /// The rounds from this one on compared the configs between which the choice is.
   int final_from = 0;
   /// Whether the search came to its end; else there is no choice to be made of it.

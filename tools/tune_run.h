@@ -18,9 +18,10 @@
 
 namespace ropejit {
 
-/// The token counts that are tuned unless others are named: those of every other bucket up to
-/// 65536, so that no call of up to 131072 tokens is further than one bucket from one of them.
-inline constexpr const char* kDefaultTuneTokens = "1,4,16,64,256,1024,4096,16384,65536";
+/// The token counts that are tuned unless others are named: every bucket where calls begin to fill
+/// a device, and fewer where they are far from it or beyond, so that no call of up to 65536 tokens
+/// is further than one bucket from one of them.
+inline constexpr const char* kDefaultTuneTokens = "1,8,64,256,512,1024,2048,8192,32768";
 
 /// Every spec at every token count, these ascending. Of specs that are tuned alike (see SpecClass)
 /// the first stands for all.

@@ -38,17 +38,17 @@ class Search {
          const SearchOptions& options, const std::atomic<bool>& stop)
       : cell_(cell),
         measurer_(measurer),
-        neighbour_(start.neighbour),
         options_(options),
         stop_(stop),
         random_(options.seed),
-        before_(default_config(cell.spec, cell.tokens)) {
+        before_(default_config(cell.spec, cell.tokens), cell.incumbent) {
     record_.spec = cell.spec;
     record_.tokens = cell.tokens;
+    record_.incumbent = cell.incumbent;
     space_ = measurer.space(cell);
     first_ = {default_config(cell.spec, cell.tokens)};
-    if (neighbour_ && contains(space_, *neighbour_) && *neighbour_ != first_.front()) {
-      first_.push_back(*neighbour_);
+    for (const std::optional<LaunchConfig>& known : {cell.incumbent, start.neighbour}) {
+      if (known && contains(space_, *known) && !contains(first_, *known)) first_.push_back(*known);
     }
     record_.candidates = start.rejected;
   }
@@ -307,14 +307,13 @@ class Search {
 
   const TuneCell& cell_;
   Measurer& measurer_;
-  const std::optional<LaunchConfig>& neighbour_;
   const SearchOptions& options_;
   const std::atomic<bool>& stop_;
   Clock::time_point start_ = Clock::now();
   std::mt19937_64 random_;
   const Preference before_;
   std::vector<LaunchConfig> space_;
-  std::vector<LaunchConfig> first_;  ///< the default and the neighbour's
+  std::vector<LaunchConfig> first_;  ///< the default, the incumbent and the neighbour's
   CellRecord record_;
   std::size_t explored_ = 0;
   std::size_t measurements_ = 0;

@@ -97,8 +97,9 @@ bool Preference::operator()(const LaunchConfig& a, const LaunchConfig& b) const 
 }
 
 int Preference::rank(const LaunchConfig& config) const {
-  if (config == given_) return 0;
-  return share_kernel(config, given_) ? 1 : 2;
+  if (incumbent_ && config == *incumbent_) return 0;
+  if (config == given_) return 1;
+  return share_kernel(config, incumbent_.value_or(given_)) ? 2 : 3;
 }
 
 std::span<const SimplicityCriterion> simplicity_criteria() { return kCriteria; }
@@ -118,6 +119,7 @@ std::vector<Standing> standings(const CellRecord& record) {
   const double fastest_us = center(fastest.times);
   for (const Finalist& finalist : finalists) {
     all.push_back(standing_of(finalist, fastest, fastest_us));
+    if (record.incumbent == finalist.config) all.back().tolerated = kDisplaced;
   }
   std::stable_sort(all.begin(), all.end(),
                    [](const Standing& a, const Standing& b) { return a.excess < b.excess; });
@@ -128,8 +130,10 @@ std::optional<Choice> choose(const CellRecord& record) {
   const std::vector<Standing> all = standings(record);
   if (all.empty()) return std::nullopt;
   const LaunchConfig given = default_config(record.spec, record.tokens);
-  const Standing& chosen = preferred(all, Preference(given));
-  Choice choice{chosen.config, chosen.us, all.front().us, 0, chosen.config == given};
+  const Standing& chosen = preferred(all, Preference(given, record.incumbent));
+  Choice choice{chosen.config,          chosen.us,
+                all.front().us,         0,
+                chosen.config == given, record.incumbent == chosen.config};
   for (const Standing& standing : all) {
     if (standing.config == given) choice.default_us = standing.us;
   }
@@ -139,7 +143,7 @@ std::optional<Choice> choose(const CellRecord& record) {
 std::vector<LaunchConfig> undecided(const CellRecord& record) {
   const std::vector<Standing> all = standings(record);
   if (all.empty()) return {};
-  const Preference before(default_config(record.spec, record.tokens));
+  const Preference before(default_config(record.spec, record.tokens), record.incumbent);
   const LaunchConfig chosen = preferred(all, before).config;
   std::vector<LaunchConfig> open;
   for (const Standing& standing : all) {

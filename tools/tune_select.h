@@ -16,6 +16,8 @@ namespace ropejit {
 inline constexpr double kIndifferent = 0.02;
 /// A config that was slower by more than this does not, however few the rounds.
 inline constexpr double kDifferent = 0.025;
+/// What an incumbent may be slower by: to displace it costs its users new kernels.
+inline constexpr double kDisplaced = 0.03;
 
 /// One reason to call a config simpler than another, all before it being equal.
 struct SimplicityCriterion {
@@ -34,14 +36,15 @@ struct Standing {
   double excess = 0;  ///< its time / the fastest's - 1, of the rounds that both took part in
   double low = 0;     ///< the interval that holds the excess with 99% (see center_interval())
   double high = 0;
-  double us = 0;  ///< its combined time
+  double us = 0;                    ///< its combined time
+  double tolerated = kIndifferent;  ///< of its excess
 
   /// Whether it is not shown to be slower than the fastest by more than makes a difference.
   bool as_fast() const noexcept {
-    return excess <= kIndifferent || (low <= 0 && excess <= kDifferent);
+    return excess <= tolerated || (low <= 0 && excess <= kDifferent);
   }
   /// Whether more rounds could show the contrary, or that it stays so.
-  bool unclear() const noexcept { return low <= kIndifferent && kIndifferent < high; }
+  bool unclear() const noexcept { return low <= tolerated && tolerated < high; }
 };
 /// The finalists, fastest first. Empty for a cell where nothing could be measured.
 std::vector<Standing> standings(const CellRecord& record);
@@ -53,19 +56,22 @@ struct Choice {
   double best_us = 0;     ///< the fastest finalist's
   double default_us = 0;  ///< the default's; 0 if it was not measured
   bool is_default = false;
+  bool is_incumbent = false;
 };
 
-/// The order in which configs of one cell are preferred among those that are as fast: its default;
-/// then what shares the default's kernel; then the simplest.
+/// The order in which configs of one cell are preferred among those that are as fast: the
+/// incumbent; the default; then what shares the kernel of the first of these; then the simplest.
 class Preference {
  public:
-  explicit Preference(const LaunchConfig& given) : given_(given) {}
+  Preference(const LaunchConfig& given, const std::optional<LaunchConfig>& incumbent)
+      : given_(given), incumbent_(incumbent) {}
   bool operator()(const LaunchConfig& a, const LaunchConfig& b) const;
 
  private:
   int rank(const LaunchConfig& config) const;
 
   LaunchConfig given_;
+  std::optional<LaunchConfig> incumbent_;
 };
 
 /// Chooses the most preferred among the finalists that are as fast as the fastest. Nothing for a

@@ -10,6 +10,7 @@
 #include "ropejit/error.h"
 #include "src/compiler.h"
 #include "src/replace_file.h"
+#include "src/source.h"
 #include "src/tuning_table.h"
 #include "tools/benchmark_json.h"
 #include "tools/exit_code.h"
@@ -35,6 +36,16 @@ TuningProvenance provenance_of(const Device& device, const std::string& compiler
   return {device.info().name, fmt::format("CUDA {}.{}", cuda / 1000, cuda % 1000 / 10),
           compiler,           fmt::format("{} ({})", version(), commit()),
           utc_now(),          command_of(search)};
+}
+
+/// What is in use here. The file that the tuning is to write may not be there yet.
+TuningTable tables_of(RuntimeOptions options) {
+  std::error_code ignored;
+  if (!options.tuned_file.empty() && !std::filesystem::exists(options.tuned_file, ignored)) {
+    options.tuned_file.clear();
+    options.default_tuned_file.clear();
+  }
+  return TuningTable::load(options);
 }
 
 void require_same(const std::string& path, std::string_view field, const std::string& there,
@@ -101,6 +112,7 @@ TuneSession::TuneSession(const std::optional<std::string>& cache_dir, int device
                   "ROPEJIT_NO_COMPILE = 1: switches off what tuning needs; unset it");
   }
   if (!cache_dir) options.cache_dir.clear();
+  in_use_ = tables_of(options);
   // Every config is given: no tuned file is asked, not even the one that is to be written.
   options.tuned_file.clear();
   options.default_tuned_file.clear();
@@ -116,6 +128,12 @@ TuneSession::TuneSession(const std::optional<std::string>& cache_dir, int device
   warm_up(device_->device(), kWarmUpMilliseconds);
 }
 
+std::optional<LaunchConfig> TuneSession::in_use(const TuneCell& cell) const {
+  const ConfigChoice choice = in_use_->choose(cell.spec, origin_.device_class, cell.tokens);
+  if (choice.match != Match::exact && choice.match != Match::near_tokens) return std::nullopt;
+  return effective_config(tuned_kernel_spec(cell.spec), choice.config);
+}
+
 void TuneSession::check_device(const Checkpoint& checkpoint) const {
   if (device_ == nullptr || !device_->lost()) return;
   throw Failure(ExitCode::environment,
@@ -129,7 +147,8 @@ std::vector<TuneCell> recorded_cells(const Recording& recording,
     const bool wanted =
         tokens.empty() || std::find(tokens.begin(), tokens.end(), cell.tokens) != tokens.end();
     if (!wanted || !cell.complete) continue;
-    cells.push_back({cell.spec, default_frequencies(cell.spec.rotary(), 10000), cell.tokens});
+    cells.push_back(
+        {cell.spec, default_frequencies(cell.spec.rotary(), 10000), cell.tokens, cell.incumbent});
   }
   return cells;
 }

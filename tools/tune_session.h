@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ropejit/runtime.h"
+#include "src/tuning_table.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/tune_device.h"
@@ -50,6 +51,9 @@ class TuneSession {
   TuneSession(const std::optional<std::string>& cache_dir, int device, unsigned threads,
               const SearchOptions& search, Progress& progress, Interrupt& interrupt);
 
+  /// What the tuned files of this machine have for the cell's spec, at its token count or the
+  /// nearest that they have. Nothing if no file knows the spec.
+  std::optional<LaunchConfig> in_use(const TuneCell& cell) const;
   Measurer& measurer() noexcept { return *measurer_; }
   /// A recording without cells.
   const Recording& origin() const noexcept { return origin_; }
@@ -57,6 +61,7 @@ class TuneSession {
   void check_device(const Checkpoint& checkpoint) const;
 
  private:
+  std::optional<TuningTable> in_use_;
   std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<Measurer> measurer_;
   const DeviceMeasurer* device_ = nullptr;  ///< measurer_, if it is one

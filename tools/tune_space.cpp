@@ -84,26 +84,23 @@ std::vector<LaunchConfig> all_configs() {
   return all;
 }
 
-/// The field's values among `space`, ascending.
-template <typename Field>
-std::vector<Field> values_of(std::span<const LaunchConfig> space, Field LaunchConfig::*field) {
-  std::set<Field> values;
-  for (const LaunchConfig& config : space) values.insert(config.*field);
-  return {values.begin(), values.end()};
-}
-
-/// Adds `config` with the field one step down and one step up, where `space` has that.
+/// Adds `config` with the field at the nearest values below and above that `space` has with all the
+/// other fields alike.
 template <typename Field>
 void add_steps(std::vector<LaunchConfig>& found, const LaunchConfig& config,
                Field LaunchConfig::*field, std::span<const LaunchConfig> space) {
-  const std::vector<Field> values = values_of(space, field);
-  const auto add = [&](Field value) {
+  std::set<Field> values;
+  for (const LaunchConfig& other : space) {
     LaunchConfig step = config;
-    step.*field = value;
-    if (std::find(space.begin(), space.end(), step) != space.end()) found.push_back(step);
+    step.*field = other.*field;
+    if (step == other) values.insert(step.*field);
+  }
+  const auto add = [&](Field value) {
+    found.push_back(config);
+    found.back().*field = value;
   };
-  const auto above = std::upper_bound(values.begin(), values.end(), config.*field);
-  const auto here = std::lower_bound(values.begin(), values.end(), config.*field);
+  const auto above = values.upper_bound(config.*field);
+  const auto here = values.lower_bound(config.*field);
   if (here != values.begin()) add(*std::prev(here));
   if (above != values.end()) add(*above);
 }
@@ -120,7 +117,8 @@ LaunchConfig default_config(const RopeSpec& spec, std::int64_t tokens) {
 }
 
 std::vector<LaunchConfig> tune_space(const RopeSpec& spec, std::int64_t tokens,
-                                     const DeviceClass& device_class) {
+                                     const DeviceClass& device_class,
+                                     const std::optional<LaunchConfig>& incumbent) {
   TunePoint point{tuned_kernel_spec(spec), tokens, device_class, {}};
   std::vector<LaunchConfig> space;
   for (const LaunchConfig& config : all_configs()) {
@@ -129,8 +127,11 @@ std::vector<LaunchConfig> tune_space(const RopeSpec& spec, std::int64_t tokens,
                                    [&](const TuneConstraint& rule) { return rule.holds(point); });
     if (valid) space.push_back(config);
   }
-  const LaunchConfig given = default_config(spec, tokens);
-  if (std::find(space.begin(), space.end(), given) == space.end()) space.push_back(given);
+  const auto add = [&](const LaunchConfig& config) {
+    if (std::find(space.begin(), space.end(), config) == space.end()) space.push_back(config);
+  };
+  add(default_config(spec, tokens));
+  if (incumbent) add(*incumbent);
   return space;
 }
 

@@ -2,6 +2,7 @@
 #define ROPEJIT_TOOLS_TUNE_SPACE_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -18,10 +19,13 @@ struct TuneCell {
   RopeSpec spec;
   Frequencies frequencies;  ///< what the calls rotate by; no influence on the speed
   std::int64_t tokens = 1;
+  /// What a tuned file has for the spec, in the canonical form of effective_config(): who is in use
+  /// stays, unless it is clearly slower. Absent: no file knows the spec, or none is to be heeded.
+  std::optional<LaunchConfig> incumbent{};
 };
 
 /// The values of every field of a LaunchConfig that the tuner tries, ascending.
-inline constexpr int kBlockThreads[] = {32, 64, 128, 192, 256, 384, 512};
+inline constexpr int kBlockThreads[] = {64, 128, 256, 512};
 inline constexpr int kAccessBytes[] = {4, 8, 16, 32};
 inline constexpr Pairing kPairings[] = {Pairing::registers, Pairing::exchange};
 inline constexpr int kHeadsPerThread[] = {1, 2, 4};
@@ -52,13 +56,13 @@ RopeSpec tuned_kernel_spec(const RopeSpec& spec);
 LaunchConfig default_config(const RopeSpec& spec, std::int64_t tokens);
 
 /// The configs to try, each of them a kernel and launch of its own: what the constraints leave of
-/// the product of the values above, the last field varying fastest, and default_config(), which
-/// comes last if they exclude it.
+/// the product of the values above, the last field varying fastest, then default_config() and the
+/// `incumbent` if they exclude these.
 std::vector<LaunchConfig> tune_space(const RopeSpec& spec, std::int64_t tokens,
-                                     const DeviceClass& device_class);
+                                     const DeviceClass& device_class,
+                                     const std::optional<LaunchConfig>& incumbent = {});
 
-/// The configs of `space` that differ from `config` in one field, there by one step among the
-/// values that `space` has.
+/// The configs of `space` that differ from `config` in one field, there by one step among those.
 std::vector<LaunchConfig> neighbours(const LaunchConfig& config,
                                      std::span<const LaunchConfig> space);
 
