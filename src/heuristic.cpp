@@ -36,6 +36,11 @@ LaunchConfig heuristic_config(const RopeSpec& spec, std::int64_t tokens) {
     config.block_threads = std::clamp(kBlockBytes / thread_bytes, 64, 256);
     return config;
   }
+  if (spec.angles == AngleSource::exact && spec.rotary() < spec.head_dim) {
+    // Rotary part and rest of a head are moved by different threads, each best in wide pieces that
+    // lie side by side.
+    return {128, 16, spec.layout == Layout::sequential ? Pairing::exchange : Pairing::registers, 2};
+  }
   LaunchConfig config = {192, 8, Pairing::registers, 1};
   config.heads_per_thread = std::clamp(kThreadBytes / bytes_of_one_head(spec, config), 1, 4);
   if (spec.angles == AngleSource::table) {

@@ -23,8 +23,9 @@ inline constexpr double kAnglesPenalty = 0.75;     ///< arithmetic against loads
 /// Beyond this the heuristic is the better guess.
 inline constexpr double kMostDistance = 1.5;
 
-/// The distance between two spec classes, 0 if and only if they are equal. Nothing if the layouts
-/// or the sizes of an element differ: such kernels have nothing to tell about each other.
+/// The distance between two spec classes, 0 if and only if they are equal. Nothing if the layouts,
+/// the sizes of an element or the widest accesses differ that their rows allow: such kernels have
+/// nothing to tell about each other.
 std::optional<double> spec_distance(const SpecClass& a, const SpecClass& b);
 
 }  // namespace ropejit

@@ -57,6 +57,16 @@ TEST_CASE("a thread of a long call moves 16 bytes, by as many heads as that take
   CHECK(heads(128, Dtype::float32, Layout::sequential, 16) == 1);
 }
 
+TEST_CASE("heads that rotate in part are moved in wide pieces side by side") {
+  RopeSpec spec = spec_of(128, Dtype::bfloat16, Layout::sequential, 16);
+  spec.rotary_dim = 64;
+  CHECK(heuristic_config(spec, 8192) == LaunchConfig{128, 16, Pairing::exchange, 2});
+  spec.layout = Layout::interleaved;
+  CHECK(heuristic_config(spec, 8192) == LaunchConfig{128, 16, Pairing::registers, 2});
+  spec.rotary_dim = 128;
+  CHECK(heuristic_config(spec, 8192).access_bytes == 8);
+}
+
 TEST_CASE("many heads share what a table gives") {
   RopeSpec spec = spec_of(128, Dtype::bfloat16, Layout::sequential, 16);
   spec.angles = AngleSource::table;

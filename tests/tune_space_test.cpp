@@ -98,7 +98,7 @@ TEST_CASE("the space of a common spec at many tokens") {
   // And the default, whose blocks have 192 threads.
   CHECK(tune_space(llama(), 4096, device(9)).size() == 4 * 3 * 2 * 3 + 1);
   CHECK(tune_space(llama(), 8192, device(9)).size() == 4 * 3 * 2 * 3 * 2 + 1);
-  CHECK(tune_space(gptj(), 4096, device(9)).size() == 4 * 3 * 1 * 3 * 2 + 1);
+  CHECK(tune_space(gptj(), 4096, device(9)).size() == 4 * 3 * 1 * 3 * 2);  // it is one of them
 }
 
 TEST_CASE("every constraint excludes a config by itself") {

@@ -32,8 +32,8 @@ double distance(const std::function<void(SpecClass&)>& change) {
 
 TEST_CASE("a spec class is at no distance from itself, and at some from every other") {
   CHECK(distance([](SpecClass&) {}) == 0);
-  CHECK(distance([](SpecClass& s) { s.head_dim = 130; }) > 0);
-  CHECK(distance([](SpecClass& s) { s.rotary_dim = 126; }) > 0);
+  CHECK(distance([](SpecClass& s) { s.head_dim = 136; }) > 0);
+  CHECK(distance([](SpecClass& s) { s.rotary_dim = 112; }) > 0);
   CHECK(distance([](SpecClass& s) { s.dtype = Dtype::float16; }) > 0);
   CHECK(distance([](SpecClass& s) { s.q_heads = 33; }) > 0);
   CHECK(distance([](SpecClass& s) { s.kv_heads = 9; }) > 0);
@@ -47,6 +47,23 @@ TEST_CASE("layouts and element sizes that differ have nothing to tell about each
   CHECK_FALSE(
       spec_distance(reference, changed([](SpecClass& s) { s.layout = Layout::interleaved; })));
   CHECK_FALSE(spec_distance(reference, changed([](SpecClass& s) { s.dtype = Dtype::float32; })));
+}
+
+TEST_CASE("heads that allow accesses of other widths have nothing to tell about each other") {
+  const auto whole_head = [](int head_dim, Layout layout) {
+    RopeSpec spec = llama_spec();
+    spec.head_dim = spec.rotary_dim = head_dim;
+    spec.layout = layout;
+    return spec_class(spec);
+  };
+  // A half of 92 elements is 92 bytes, of 96 elements 96.
+  const SpecClass near = whole_head(96, Layout::sequential);
+  CHECK_FALSE(spec_distance(whole_head(92, Layout::sequential), near));
+  CHECK_FALSE(spec_distance(whole_head(88, Layout::sequential), near));
+  // A head of 88 elements is 176 bytes.
+  CHECK(spec_distance(whole_head(88, Layout::interleaved), whole_head(96, Layout::interleaved)));
+  CHECK_FALSE(
+      spec_distance(whole_head(92, Layout::interleaved), whole_head(96, Layout::interleaved)));
 }
 
 TEST_CASE("a dimension counts by how often it is doubled, and the parts add up") {
