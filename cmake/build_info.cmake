@@ -1,9 +1,12 @@
 # ropejit_build_info: the compile definitions ROPEJIT_VERSION and ROPEJIT_COMMIT ("unknown" outside
-# a git checkout). Link it to what prints them and to nothing else: a new commit recompiles its
+# a git checkout; the option of that name says it there). Link it to what prints them and to nothing else: a new commit recompiles its
 # users.
 set(commit unknown)
+set(ROPEJIT_COMMIT "" CACHE STRING "The commit that the tools name; empty: that of the checkout")
 find_package(Git QUIET)
-if(GIT_FOUND)
+if(ROPEJIT_COMMIT)
+  set(commit "${ROPEJIT_COMMIT}")
+elseif(GIT_FOUND)
   # The folder's own repository: not one that merely contains an unpacked release of ropejit.
   execute_process(COMMAND "${GIT_EXECUTABLE}" rev-parse --short=12 --show-prefix HEAD
                   WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"

@@ -4,7 +4,7 @@
 # under compute-sanitizer, measures the suite of docs/performance.md and other libraries, and prints a
 # short table last. docs/verification.md and docs/performance.md hold its results.
 #   bash tools/gpu.sh [--out DIR]     DIR: where the full logs go (default: build-gpu/logs)
-# COMMIT names the commit where there is no repository. Installs nothing; on a machine that cannot install xxhash.h, put it into .deps/include/.
+# COMMIT names the commit where the repository does not. Installs nothing; on a machine that cannot install xxhash.h, put it into .deps/include/.
 set -uo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit
 
@@ -33,7 +33,7 @@ step() {
 }
 
 build() {
-  local options=(-DCMAKE_BUILD_TYPE=Release -DROPEJIT_WERROR=OFF)
+  local options=(-DCMAKE_BUILD_TYPE=Release -DROPEJIT_WERROR=OFF "-DROPEJIT_COMMIT=${COMMIT:-}")
   [[ ! -f .deps/include/xxhash.h ]] || options+=("-DXXHASH_INCLUDE_DIR=$PWD/.deps/include")
   cmake -S . -B build-gpu -G Ninja "${options[@]}" && cmake --build build-gpu
 }
@@ -68,6 +68,6 @@ step bench build-gpu/ropejit bench --suite --json "$logs/suite.json"
 step peers python3 tools/peers.py --ropejit build-gpu/ropejit --json "$logs/peers.json"
 
 printf '\n== %s, commit %s\n' "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader)" \
-  "$(git rev-parse --short=12 HEAD 2>/dev/null || echo "${COMMIT:-unknown}")"
+  "${COMMIT:-$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)}"
 printf '%s\n' "${table[@]}"
 exit "$failed"
