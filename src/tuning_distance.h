@@ -19,13 +19,12 @@ inline constexpr double kTokensWeight = 0.125;   ///< amount of work alone
 /// What counts for being different at all.
 inline constexpr double kDtypePenalty = 0.0625;    ///< of one size: the conversion alone
 inline constexpr double kPositionsPenalty = 0.25;  ///< a load or a search before the first angle
-inline constexpr double kAnglesPenalty = 0.75;     ///< arithmetic against loads
 /// Beyond this the heuristic is the better guess.
 inline constexpr double kMostDistance = 1.5;
 
 /// The distance between two spec classes, 0 if and only if they are equal. Nothing if the layouts,
-/// the sizes of an element or the widest accesses differ that their rows allow: such kernels have
-/// nothing to tell about each other.
+/// the angles, the sizes of an element or the widest accesses differ that their rows allow: such
+/// kernels have nothing to tell about each other.
 std::optional<double> spec_distance(const SpecClass& a, const SpecClass& b);
 
 }  // namespace ropejit

@@ -24,7 +24,7 @@ step() {
   local name=$1 start=$SECONDS result
   shift
   if "$@" >"$logs/$name.log" 2>&1; then
-    result=$(grep -E ' passed, |tests passed|ERROR SUMMARY|cold|warm| cells  mean|fastest peer' "$logs/$name.log" | tail -n 7 | paste -sd ';')
+    result=$(grep -E ' passed, |tests passed|ERROR SUMMARY|(cold|warm|disk) start| cells  mean|fastest peer' "$logs/$name.log" | tail -n 7 | paste -sd ';')
   else
     result="FAILED: $(tail -n 3 "$logs/$name.log" | paste -sd ' ')"
     failed=1
