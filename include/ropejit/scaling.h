@@ -1,0 +1,71 @@
+#ifndef ROPEJIT_SCALING_H_
+#define ROPEJIT_SCALING_H_
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "ropejit/frequencies.h"
+
+namespace ropejit {
+
+/// How a model stretches its rotation over contexts longer than the one it was first trained on.
+/// θ_i = theta^(-2i / d) is the plain frequency of pair i, d the rotary dimensions, s the factor.
+enum class Scaling {
+  none,
+  linear,  ///< θ_i / s (Chen et al. 2023, Position Interpolation)
+  ntk,     ///< of the base theta · s^(d / (d - 2)) ("NTK-aware", bloc97 2023)
+  /// The same with s growing with the length L of the sequence: once L exceeds the trained context
+  /// M, base theta · (s · L / M - (s - 1))^(d / (d - 2))
+  dynamic_ntk,
+  yarn,      ///< interpolated where wavelengths are long (Peng et al. 2023, YaRN, section 3)
+  longrope,  ///< θ_i / λ_i, with one list of λ up to the trained context and another beyond (Ding
+             ///< et al. 2024)
+  llama3,  ///< interpolated where wavelengths are long, smoothly (Llama 3.1's published code)
+  /// θ_i of the head's dimensions instead of the rotary ones, the last pairs not turning
+  proportional,
+};
+/// As transformers' rope_type: default, linear, ntk, dynamic, yarn, longrope, llama3, proportional.
+std::string_view name(Scaling value) noexcept;
+
+/// What decides the frequencies of a model. Of `scaling`'s own fields only those of the family are
+/// read; each is as transformers' rope_parameters spell it.
+struct RotaryParameters {
+  int rotary_dim = 0;
+  int head_dim = 0;  ///< proportional
+  double theta = 10000.0;
+  Scaling scaling = Scaling::none;
+  double factor = 1.0;  ///< all but none and, where attention_factor is given, longrope
+  /// Positions that the model was trained on before it was stretched: dynamic_ntk, yarn, longrope,
+  /// llama3.
+  std::int64_t original_max_position_embeddings = 0;
+  /// Scales cosine and sine: yarn, longrope. Absent: by the family's formula.
+  std::optional<double> attention_factor{};
+  double beta_fast = 32.0;  ///< yarn: turns over the trained context that bound the ramp
+  double beta_slow = 1.0;
+  std::optional<double> mscale{};  ///< yarn, both or neither: the ratio of two attention factors
+  std::optional<double> mscale_all_dim{};
+  bool truncate = true;          ///< yarn: the ramp begins and ends at whole pairs
+  double low_freq_factor = 1.0;  ///< llama3
+  double high_freq_factor = 4.0;
+  std::vector<double> short_factor{};  ///< longrope: rotary_dim / 2 each
+  std::vector<double> long_factor{};
+
+  bool operator==(const RotaryParameters&) const = default;
+};
+
+/// Throws Error(invalid_argument) that names the field, its value and the rule.
+void validate(const RotaryParameters& parameters);
+
+/// Whether the frequencies depend on the length of the sequence: dynamic_ntk and longrope.
+bool depends_on_length(const RotaryParameters& parameters) noexcept;
+
+/// The frequencies for sequences of up to `length` tokens; 0: up to the trained context. Evaluated
+/// in long double: with one of 64 bits, within 2^-62 of a turn per position. Throws what validate()
+/// throws, and Error(invalid_argument) for a negative length. Thread-safe; costs two powl per pair.
+Frequencies make_frequencies(const RotaryParameters& parameters, std::int64_t length = 0);
+
+}  // namespace ropejit
+
+#endif  // ROPEJIT_SCALING_H_
