@@ -16,8 +16,11 @@ struct ModelFamily {
   double partial_factor = 1.0;  ///< share of head_dim that rotates
   int rotary_dim = 0;           ///< absolute, instead of a share; 0: use the share
   double theta = 10000.0;
-  bool multi_query = false;          ///< one key/value head unless the file says otherwise
-  bool rope_per_layer_type = false;  ///< layers of different kinds turn at different rates
+  double local_theta = 0.0;  ///< of sliding-window layers; 0: as all others
+  bool multi_query = false;  ///< one key/value head unless the file says otherwise
+  int q_heads = 0;           ///< 0: the file has to say
+  int kv_heads = 0;          ///< 0: as many as query heads
+  int max_position_embeddings = 0;
 };
 
 /// The family of a `model_type`; nullptr for one that is not in the table.

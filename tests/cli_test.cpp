@@ -151,14 +151,13 @@ TEST_CASE("a spec file without a spec is refused") {
   CHECK(contains(refused(cli, {"render", "--spec", cli.spec("[]")}), "at least one spec"));
 }
 
-TEST_CASE("a scaling that is not supported is refused by its name") {
+TEST_CASE("a rotation that is not supported is refused by its name") {
   const CommandLine cli;
-  for (const auto& [model, scaling] :
-       {std::pair{"llama-3.1-8b", "llama3"}, {"phi-3-mini-128k", "longrope"}}) {
+  for (const auto& [model, what] : {std::pair{"qwen2-vl-7b", "mrope"}, {"deepseek-v3", "MLA"}}) {
     const std::string error =
         refused(cli, {"prewarm", "--arch", "sm_90", "--model", model_path(model)});
     CHECK(contains(error, model));
-    CHECK(contains(error, scaling));
+    CHECK(contains(error, what));
   }
 }
 
@@ -185,6 +184,32 @@ TEST_CASE("a layout that had to be assumed is said on stderr") {
   CHECK(result.exit_code == 0);
   CHECK(contains(lines_of(result.err).front(),
                  "layout sequential, assumed: model_type novel is not known"));
+}
+
+TEST_CASE("--layout replaces a model's layout, by any of its names, and nothing is assumed") {
+  const CommandLine cli;
+  const std::string config = cli.folder.write("config.json", R"({"hidden_size": 64,
+      "num_attention_heads": 4, "model_type": "novel"})");
+  const auto rendered = [&](const std::string& layout) {
+    const CommandResult result = cli.run({"render", "--model", config, "--variants",
+                                          "positions=offset;alignment=2", "--layout", layout});
+    CHECK(result.exit_code == 0);
+    CHECK(result.err.empty());
+    return result.out;
+  };
+  for (const std::string alias : {"gptj", "adjacent", "interleaved"}) {
+    CHECK(contains(rendered(alias), "Layout kLayout() { return Layout::interleaved; }"));
+  }
+  for (const std::string alias : {"neox", "rotate_half", "half", "sequential"}) {
+    CHECK(contains(rendered(alias), "Layout kLayout() { return Layout::sequential; }"));
+  }
+  CHECK(refused(cli, {"render", "--model", config, "--layout", "nexo"}) ==
+        "ropejit: --layout = nexo: must be interleaved or sequential; nearest known: neox");
+  CHECK(refused(cli, {"render", "--model", config, "--layout", "gptj", "--variants",
+                      "layout=sequential"}) ==
+        "ropejit: --layout = gptj: contradicts --variants = layout=sequential");
+  CHECK(refused(cli, {"render", "--spec", cli.spec(kSmallSpec), "--layout", "gptj"}) ==
+        "ropejit: --layout: is for --model; a spec file names its own layout");
 }
 
 TEST_CASE("a model's folder stands for the config.json in it") {

@@ -2,9 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <string>
+#include <utility>
 
 #include "tests/refusal.h"
 
@@ -27,6 +26,14 @@ std::string llama(const std::string& fields) {
          (fields.empty() ? "" : ", " + fields) + "}";
 }
 
+RotaryParameters plain(int rotary_dim, int head_dim, double theta) {
+  RotaryParameters parameters;
+  parameters.rotary_dim = rotary_dim;
+  parameters.head_dim = head_dim;
+  parameters.theta = theta;
+  return parameters;
+}
+
 struct PlainModel {
   std::string folder;
   std::string model_type;
@@ -34,38 +41,25 @@ struct PlainModel {
   Layout layout;
   double theta;
   Dtype dtype;
+  int context;
 };
 
 // The shapes as the models' authors publish them.
 const PlainModel kPlain[] = {
-    {"llama-2-7b", "llama", 32, 32, 128, 128, Layout::sequential, 1e4, Dtype::float16},
-    {"llama-3-8b", "llama", 32, 8, 128, 128, Layout::sequential, 5e5, Dtype::bfloat16},
-    {"mistral-7b-v0.3", "mistral", 32, 8, 128, 128, Layout::sequential, 1e6, Dtype::bfloat16},
-    {"qwen2.5-7b", "qwen2", 28, 4, 128, 128, Layout::sequential, 1e6, Dtype::bfloat16},
-    {"qwen3-8b", "qwen3", 32, 8, 128, 128, Layout::sequential, 1e6, Dtype::bfloat16},
-    {"gemma-2-9b", "gemma2", 16, 8, 256, 256, Layout::sequential, 1e4, Dtype::float32},
-    {"phi-2", "phi", 32, 32, 80, 32, Layout::sequential, 1e4, Dtype::float16},
-    {"gpt-neox-20b", "gpt_neox", 64, 64, 96, 24, Layout::sequential, 1e4, Dtype::float16},
-    {"pythia-70m", "gpt_neox", 8, 8, 64, 16, Layout::sequential, 1e4, Dtype::float16},
-    {"stablelm-2-1.6b", "stablelm", 32, 32, 64, 16, Layout::sequential, 1e4, Dtype::float16},
-    {"falcon-7b", "falcon", 71, 1, 64, 64, Layout::sequential, 1e4, Dtype::bfloat16},
-    {"gpt-j-6b", "gptj", 16, 16, 256, 64, Layout::interleaved, 1e4, Dtype::bfloat16},
-    {"glm-4-9b-0414", "glm4", 32, 2, 128, 64, Layout::interleaved, 1e4, Dtype::bfloat16},
-};
-
-struct ScaledModel {
-  std::string folder;
-  std::string complaint;
-};
-const ScaledModel kScaled[] = {
-    {"llama-3.1-8b", "rope_scaling.rope_type = llama3: "},
-    {"llama-3.1-70b", "rope_scaling.rope_type = llama3: "},
-    {"llama-3.2-1b", "rope_scaling.rope_type = llama3: "},
-    {"phi-3-mini-128k", "rope_scaling.type = longrope: "},
-    {"gemma-3-4b", "text_config.rope_scaling.rope_type = linear: "},
-    {"deepseek-v3", "rope_scaling.type = yarn: "},
-    {"qwen2-vl-7b", "rope_scaling.mrope_section: multimodal rotation (mrope) is not supported"},
-    {"qwen3-vl-4b", "text_config.rope_scaling.mrope_section: multimodal rotation (mrope)"},
+    {"llama-2-7b", "llama", 32, 32, 128, 128, Layout::sequential, 1e4, Dtype::float16, 4096},
+    {"llama-3-8b", "llama", 32, 8, 128, 128, Layout::sequential, 5e5, Dtype::bfloat16, 8192},
+    {"mistral-7b-v0.3", "mistral", 32, 8, 128, 128, Layout::sequential, 1e6, Dtype::bfloat16,
+     32768},
+    {"qwen2.5-7b", "qwen2", 28, 4, 128, 128, Layout::sequential, 1e6, Dtype::bfloat16, 131072},
+    {"qwen3-8b", "qwen3", 32, 8, 128, 128, Layout::sequential, 1e6, Dtype::bfloat16, 40960},
+    {"gemma-2-9b", "gemma2", 16, 8, 256, 256, Layout::sequential, 1e4, Dtype::float32, 8192},
+    {"phi-2", "phi", 32, 32, 80, 32, Layout::sequential, 1e4, Dtype::float16, 2048},
+    {"gpt-neox-20b", "gpt_neox", 64, 64, 96, 24, Layout::sequential, 1e4, Dtype::float16, 2048},
+    {"pythia-70m", "gpt_neox", 8, 8, 64, 16, Layout::sequential, 1e4, Dtype::float16, 2048},
+    {"stablelm-2-1.6b", "stablelm", 32, 32, 64, 16, Layout::sequential, 1e4, Dtype::float16, 4096},
+    {"falcon-7b", "falcon", 71, 1, 64, 64, Layout::sequential, 1e4, Dtype::bfloat16, 2048},
+    {"gpt-j-6b", "gptj", 16, 16, 256, 64, Layout::interleaved, 1e4, Dtype::bfloat16, 2048},
+    {"glm-4-9b-0414", "glm4", 32, 2, 128, 64, Layout::interleaved, 1e4, Dtype::bfloat16, 32768},
 };
 
 TEST_CASE("every plain model has its published shape, layout and base") {
@@ -81,48 +75,14 @@ TEST_CASE("every plain model has its published shape, layout and base") {
                         .kv_heads = expected.kv_heads};
     CHECK(describe(model.spec) == describe(spec));
     CHECK(model.spec == spec);
-    CHECK(model.theta == expected.theta);
-    CHECK(model.frequencies == default_frequencies(expected.rotary_dim, expected.theta));
+    CHECK(model.max_position_embeddings == expected.context);
+    REQUIRE(model.rotary.size() == 1);
+    CHECK(model.rotary[0].name.empty());
+    CHECK(model.rotary[0].parameters ==
+          plain(expected.rotary_dim, expected.head_dim, expected.theta));
+    CHECK(model.rotary[0].frequencies == default_frequencies(expected.rotary_dim, expected.theta));
     CHECK(model.layout_reason == "model_type " + expected.model_type);
     CHECK_NOTHROW(validate(model.spec));
-  }
-}
-
-TEST_CASE("every scaled model is refused with the name of its scaling") {
-  for (const ScaledModel& expected : kScaled) {
-    CAPTURE(expected.folder);
-    const std::string message = refusal([&] { load_model(path_of(expected.folder)); });
-    CHECK(message.starts_with("unsupported: " + path_of(expected.folder) + ": "));
-    CHECK_MESSAGE(message.find(expected.complaint) != std::string::npos, message);
-  }
-}
-
-TEST_CASE("every model that ships with the tests is listed in them") {
-  std::size_t folders = 0;
-  for (const auto& item : std::filesystem::directory_iterator(ROPEJIT_TEST_DATA "/models")) {
-    const std::string folder = item.path().filename().string();
-    CAPTURE(folder);
-    const auto plain = [&](const PlainModel& model) { return model.folder == folder; };
-    const auto scaled = [&](const ScaledModel& model) { return model.folder == folder; };
-    CHECK((std::any_of(std::begin(kPlain), std::end(kPlain), plain) ||
-           std::any_of(std::begin(kScaled), std::end(kScaled), scaled)));
-    ++folders;
-  }
-  CHECK(folders == std::size(kPlain) + std::size(kScaled));
-}
-
-TEST_CASE("a scaling that is not supported is refused wherever and however it is spelled") {
-  const std::string rule = ": this rotary scaling is not supported yet; supported: default";
-  for (const std::string type :
-       {"linear", "dynamic", "yarn", "longrope", "su", "llama3", "mrope"}) {
-    for (const std::string key : {"type", "rope_type"}) {
-      for (const std::string object : {"rope_scaling", "rope_parameters"}) {
-        const std::string field =
-            "\"" + object + "\": {\"" + key + "\": \"" + type + "\", \"factor\": 2.0}";
-        CHECK(refused(llama(field)) ==
-              "unsupported: config.json: " + object + "." + key + " = " + type + rule);
-      }
-    }
   }
 }
 
@@ -137,21 +97,37 @@ TEST_CASE("the plain rotation is accepted however it is spelled") {
   }
 }
 
-TEST_CASE("everything in the way of the plain rotation is named") {
-  const std::string message = refusal([] { load_model(path_of("deepseek-v3")); });
-  CHECK(message.find("qk_rope_head_dim = 64: multi-head latent attention (MLA)") !=
-        std::string::npos);
-  CHECK(refused(llama(R"("rope_local_base_freq": 10000.0)")) ==
-        "unsupported: config.json: rope_local_base_freq = 10000.0: a rotary base per layer type is "
-        "not supported yet");
-  CHECK(refused(llama(R"("rope_parameters": {"full_attention": {"rope_type": "default"}})")) ==
-        "unsupported: config.json: rope_parameters.full_attention: rotary parameters per layer "
-        "type are not supported yet");
-  CHECK(refused(R"({"model_type": "gemma3_text", "rope_scaling": null})") ==
-        "unsupported: config.json: model_type = gemma3_text: rotary parameters per layer type are "
-        "not supported yet");
+TEST_CASE("what is not the rotation of a head's first dimensions is refused by every name") {
+  const std::string mla = refusal([] { load_model(path_of("deepseek-v3")); });
+  CHECK(mla == "unsupported: " + path_of("deepseek-v3") +
+                   ": qk_rope_head_dim = 64: multi-head latent attention (MLA) is not supported "
+                   "yet");
+  for (const auto& [folder, prefix] :
+       {std::pair{"qwen2-vl-7b", ""}, {"qwen3-vl-4b", "text_config."}}) {
+    CHECK(refusal([&, name = folder] { load_model(path_of(name)); }) ==
+          "unsupported: " + path_of(folder) + ": " + prefix +
+              "rope_scaling.mrope_section: multimodal rotation (mrope) is not supported yet");
+  }
+  CHECK(refused(llama(R"("qk_rope_head_dim": 64, "rope_scaling": {"mrope_section": [1, 2]})")) ==
+        "unsupported: config.json: qk_rope_head_dim = 64: multi-head latent attention (MLA) is not "
+        "supported yet; rope_scaling.mrope_section: multimodal rotation (mrope) is not supported "
+        "yet");
+  CHECK(refused(llama(R"("rope_ratio": 500)")) ==
+        "unsupported: config.json: rope_ratio = 500: is not supported: it scales the base in some "
+        "releases of ChatGLM and positions in others");
+  CHECK(refused(llama(R"("global_head_dim": 512)")) ==
+        "unsupported: config.json: global_head_dim = 512: head dimensions per layer type are not "
+        "supported yet");
   CHECK(refused(R"({"model_type": "falcon", "alibi": true})") ==
         "unsupported: config.json: alibi = true: the model has no rotary embedding");
+}
+
+TEST_CASE("the layout is the family's unless the file says it") {
+  const ModelRope said = parse(llama(R"("rope_interleave": true)"));
+  CHECK(said.spec.layout == Layout::interleaved);
+  CHECK(said.layout_reason == "rope_interleave = true");
+  CHECK(parse(llama(R"("rotary_emb_interleaved": false)")).spec.layout == Layout::sequential);
+  CHECK(parse(llama("")).layout_reason == "model_type llama");
 }
 
 TEST_CASE("transformers 5 keeps theta and the partial factor in rope_parameters") {
@@ -159,7 +135,7 @@ TEST_CASE("transformers 5 keeps theta and the partial factor in rope_parameters"
       "num_attention_heads": 32, "num_key_value_heads": 2, "dtype": "float16", "rope_parameters":
       {"rope_type": "default", "rope_theta": 250000, "partial_rotary_factor": 0.25}})");
   CHECK(model.spec.rotary_dim == 32);
-  CHECK(model.theta == 250000.0);
+  CHECK(model.rotary[0].parameters.theta == 250000.0);
   CHECK(model.spec.dtype == Dtype::float16);
 }
 
@@ -169,7 +145,7 @@ TEST_CASE("a multimodal model's text part is read, and its dtype from either") {
   const ModelRope model = parse(R"({"model_type": "some_vl", "hidden_size": 9, "torch_dtype":
       "float16", )" + text + "}");
   CHECK(describe(model.spec) == "d128 r128 float16 sequential q8 kv2 offset exact forward a16");
-  CHECK(model.theta == 7e5);
+  CHECK(model.rotary[0].parameters.theta == 7e5);
   CHECK(model.layout_reason == "model_type qwen2");
   CHECK(parse(R"({"model_type": "gptj", "text_config": {"n_embd": 4096, "n_head": 16}})")
             .layout_reason == "model_type gptj");
@@ -182,7 +158,7 @@ TEST_CASE("old spellings are read") {
   const ModelRope model = parse(R"({"model_type": "mystery", "d_model": 2048, "num_heads": 16,
       "n_head_kv": 4, "rotary_pct": 0.5, "rotary_emb_base": 20000})");
   CHECK(describe(model.spec) == "d128 r64 bfloat16 sequential q16 kv4 offset exact forward a16");
-  CHECK(model.theta == 20000.0);
+  CHECK(model.rotary[0].parameters.theta == 20000.0);
 }
 
 TEST_CASE("a family's defaults stand in for what its files omit") {

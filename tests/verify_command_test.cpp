@@ -34,6 +34,37 @@ TEST_CASE("a spec that is named twice is verified once") {
   CHECK(last_line(result.out) == "29 passed, 0 failed");
 }
 
+TEST_CASE("a model is verified with each of its frequency sets, its kernels built once") {
+  const CommandLine cli;
+  const std::string local = cli.folder.write("gemma/config.json", R"({"model_type": "gemma3_text",
+      "head_dim": 16, "num_attention_heads": 2, "num_key_value_heads": 1})");
+  const std::vector<std::string> model = {"--model", local, "--variants", "positions=offset"};
+  const auto run = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), model.begin(), model.end());
+    return cli.run(arguments).out;
+  };
+  const std::string out = run({"verify", "--cpu"});
+  CHECK(last_line(out) == "58 passed, 0 failed");
+  const std::string spec = "d16 r16 bfloat16 sequential q2 kv1 offset exact forward a16  ";
+  const std::string name = "gemma3_text (gemma)";
+  CHECK(count_lines(out, spec + "(" + name + ", full_attention)") == 1);
+  CHECK(count_lines(out, spec + "(" + name + ", sliding_attention)") == 1);
+  CHECK(last_line(run({"prewarm", "--arch", "sm_90"})).starts_with("compiled 3, cached 0"));
+  CHECK(count_lines(run({"explain", "--device-class", "9.0,132,62914560"}), spec) == 1);
+}
+
+TEST_CASE("frequencies that depend on the length are verified on both sides of the context") {
+  const CommandLine cli;
+  const std::string model = cli.folder.write("config.json", R"({"model_type": "llama",
+      "head_dim": 16, "num_attention_heads": 2, "max_position_embeddings": 4096,
+      "rope_scaling": {"type": "dynamic", "factor": 2.0}})");
+  const std::string out =
+      cli.run({"verify", "--cpu", "--model", model, "--variants", "positions=offset"}).out;
+  CHECK(contains(out, "), up to 4096 tokens)\n"));
+  CHECK(contains(out, "), 8192 tokens)\n"));
+  CHECK(last_line(out).ends_with("passed, 0 failed"));
+}
+
 TEST_CASE("a device that computes nothing fails every case with tokens") {
   CommandLine cli;
   cli.set("ROPEJIT_CUDA", ROPEJIT_STUB_CUDA);

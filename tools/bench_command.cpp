@@ -90,7 +90,7 @@ Plan plan_of(const BenchOptions& options) {
     return plan;
   }
   const std::vector<std::int64_t> tokens = parse_token_list("--tokens", options.tokens);
-  for (const Input& input : load_inputs(options.inputs)) {
+  for (const Input& input : one_per_spec(load_inputs(options.inputs))) {
     plan.groups.push_back(group_of(input, tokens, options.in_place));
   }
   plan.first = plan.groups.front().workloads.front();

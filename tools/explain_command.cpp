@@ -237,7 +237,7 @@ TuningTable load_table(const RuntimeOptions& options) {
 }
 
 ExitCode explain(const ExplainOptions& options) {
-  const std::vector<Input> inputs = load_inputs(options.inputs);
+  const std::vector<Input> inputs = one_per_spec(load_inputs(options.inputs));
   const std::vector<std::int64_t> tokens = token_counts(options.tokens);
   RuntimeOptions runtime = runtime_options({});
   if (options.tuned) runtime.tuned_file = *options.tuned;

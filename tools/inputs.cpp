@@ -40,24 +40,60 @@ void append(std::vector<Input>& inputs, Input input) {
   if (!known) inputs.push_back(std::move(input));
 }
 
+/// The set's frequencies; where those depend on the length of the sequence, also beyond the context
+/// that the model was trained on.
+void append_set(std::vector<Input>& inputs, const ModelRope& model, const RotarySet& set,
+                const RopeSpec& spec) {
+  const std::string origin = model.model + (set.name.empty() ? "" : ", ") + set.name;
+  if (!depends_on_length(set.parameters)) {
+    append(inputs, {origin, spec, set.frequencies});
+    return;
+  }
+  const std::int64_t trained = set.parameters.original_max_position_embeddings;
+  const std::int64_t longer = std::max(model.max_position_embeddings, 2 * trained);
+  append(inputs, {fmt::format("{}, up to {} tokens", origin, trained), spec, set.frequencies});
+  append(inputs, {fmt::format("{}, {} tokens", origin, longer), spec,
+                  make_frequencies(set.parameters, longer)});
+}
+
+/// One layout per model: with --layout, the variants name no other.
+void check_one_layout(const InputOptions& options, const ModelRope& model,
+                      const std::vector<RopeSpec>& specs) {
+  if (options.layout.empty()) return;
+  for (const RopeSpec& spec : specs) {
+    if (spec.layout == model.spec.layout) continue;
+    throw Failure(ExitCode::usage, fmt::format("--layout = {}: contradicts --variants = {}",
+                                               options.layout, options.variants));
+  }
+}
+
 void append_model(std::vector<Input>& inputs, const std::string& path,
-                  const std::string& variants) {
-  const ModelRope model = load_named([&] { return load_model(path); });
+                  const InputOptions& options) {
+  const ModelRope model = load_named_model(path, options.layout);
   if (model.layout_reason.starts_with("assumed")) {
-    print_note(fmt::format("{}: layout {}, {}; `--variants layout=...` says otherwise", path,
+    print_note(fmt::format("{}: layout {}, {}; `--layout` says otherwise", config_path(path),
                            name(model.spec.layout), model.layout_reason));
   }
-  for (const RopeSpec& spec :
-       expand_variants(model.spec, variants.empty() ? "default" : variants)) {
-    append(inputs, {model.model, spec, model.frequencies});
+  const std::vector<RopeSpec> specs =
+      expand_variants(model.spec, options.variants.empty() ? "default" : options.variants);
+  check_one_layout(options, model, specs);
+  for (const RopeSpec& spec : specs) {
+    for (const RotarySet& set : model.rotary) append_set(inputs, model, set, spec);
   }
 }
 
 }  // namespace
 
+void add_layout_option(Verb verb, std::string& layout) {
+  verb.add_option("--layout", layout, "NAME",
+                  "The models' layout, instead of what the file or its model_type says:\n"
+                  "interleaved (also gptj, adjacent) or sequential (also neox, rotate_half, half)");
+}
+
 void add_input_options(Verb verb, InputOptions& options) {
   verb.add_option("-m,--model", options.models, "FILE",
                   "A model's Hugging Face config.json, or the folder that holds it");
+  add_layout_option(verb, options.layout);
   verb.add_option("-s,--spec", options.specs, "FILE",
                   "A JSON file with one spec or a list of them");
   verb.add_option("--variants", options.variants, "SET",
@@ -69,6 +105,14 @@ void add_input_options(Verb verb, InputOptions& options) {
                   "index_type, angles, direction, alignment, dtype, layout");
 }
 
+ModelRope load_named_model(const std::string& path, const std::string& layout) {
+  ModelRope model = load_named([&] { return load_model(config_path(path)); });
+  if (layout.empty()) return model;
+  model.spec.layout = parse_layout(layout, "--layout");
+  model.layout_reason = "--layout";
+  return model;
+}
+
 std::vector<Input> load_inputs(const InputOptions& options) {
   if (options.models.empty() && options.specs.empty()) {
     throw Failure(ExitCode::usage,
@@ -78,9 +122,12 @@ std::vector<Input> load_inputs(const InputOptions& options) {
   if (options.models.empty() && !options.variants.empty()) {
     throw Failure(ExitCode::usage, "--variants: is for --model; a spec file names its own variant");
   }
+  if (options.models.empty() && !options.layout.empty()) {
+    throw Failure(ExitCode::usage, "--layout: is for --model; a spec file names its own layout");
+  }
   std::vector<Input> inputs;
   for (const std::string& model : options.models) {
-    append_model(inputs, config_path(model), options.variants);
+    append_model(inputs, model, options);
   }
   for (const std::string& path : options.specs) {
     for (SpecFile& file : load_named([&] { return load_specs(path); })) {
@@ -88,6 +135,16 @@ std::vector<Input> load_inputs(const InputOptions& options) {
     }
   }
   return inputs;
+}
+
+std::vector<Input> one_per_spec(const std::vector<Input>& inputs) {
+  std::vector<Input> result;
+  for (const Input& input : inputs) {
+    const bool known = std::any_of(result.begin(), result.end(),
+                                   [&](const Input& other) { return other.spec == input.spec; });
+    if (!known) result.push_back(input);
+  }
+  return result;
 }
 
 std::vector<RopeSpec> specs_of(const std::vector<Input>& inputs) {

@@ -122,7 +122,7 @@ std::vector<TuneCell> cells_of(const TuneOptions& options, const Recording* reco
   }
   // Positions hardly decide which config is the fastest: one mode stands for all.
   if (!inputs.models.empty() && inputs.variants.empty()) inputs.variants = "positions=offset";
-  return tune_cells(load_inputs(inputs),
+  return tune_cells(one_per_spec(load_inputs(inputs)),
                     tokens_of(options.tokens.empty() ? kDefaultTuneTokens : options.tokens));
 }
 

@@ -1,32 +1,45 @@
 #ifndef ROPEJIT_MODEL_H_
 #define ROPEJIT_MODEL_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "ropejit/frequencies.h"
+#include "ropejit/scaling.h"
 #include "ropejit/spec.h"
 
 namespace ropejit {
+
+/// The rotary parameters that a model's layers share, or those of one type of layer.
+struct RotarySet {
+  std::string name;  ///< `full_attention`, `sliding_attention`; empty where all layers are alike
+  RotaryParameters parameters;
+  Frequencies frequencies;  ///< of `parameters`, up to the trained context
+};
 
 /// What a Hugging Face config.json says about a model's rotary embedding.
 struct ModelRope {
   std::string model;  ///< model_type, and the file's folder or name
   RopeSpec spec;      ///< head_dim, rotary_dim, dtype, layout and head counts are set; a file
                       ///< without a dtype leaves RopeSpec's default
-  Frequencies frequencies;
-  double theta = 10000.0;
-  std::string layout_reason;  ///< why this layout: `model_type gptj`, `assumed: ...`
+  /// At least one; one for each type of layers where they differ. All have spec.rotary() / 2 pairs:
+  /// the kernels of one spec serve every layer.
+  std::vector<RotarySet> rotary;
+  std::int64_t max_position_embeddings = 0;  ///< tokens that the model is made for; 0: not known
+  std::string layout_reason;  ///< why this layout: `model_type gptj`, `rope_interleave = true`,
+                              ///< `assumed: ...`
 };
 
 /// Reads the text of a config.json; of a multimodal model, its text_config. Old and new spellings
 /// of a field are read (`rope_scaling` and transformers 5's `rope_parameters`, `rotary_pct`,
 /// `n_head`, `torch_dtype`, ...), and what a family's files omit has the default of its config
 /// class. `origin` (a path, say) prefixes every message. Throws Error(invalid_argument) for
-/// malformed JSON (with line and column), a bad or missing field, or two spellings that contradict
-/// each other; Error(unsupported) that names everything in the way of the plain rotation: a scaling
-/// type, mrope_section, multi-head latent attention, rotary parameters per layer type.
+/// malformed JSON (with line and column), a bad or missing field, a field that its scaling would
+/// not read, or fields that contradict each other; Error(unsupported) that names everything in the
+/// way of a rotation of the head's first dimensions: a scaling that is not known, mrope_section,
+/// multi-head latent attention, layers of different shapes. Thread-safe.
 ModelRope parse_model(std::string_view json, const std::string& origin);
 /// Reads a file; Error(io) if it cannot be read.
 ModelRope load_model(const std::string& path);
