@@ -32,7 +32,8 @@ std::string refused_spec(const std::string& fields) {
 
 TEST_CASE("every verb has help with its options, examples and the exit codes") {
   const CommandLine cli;
-  for (const std::string verb : {"prewarm", "render", "verify", "tune", "cache", "doctor"}) {
+  for (const std::string verb :
+       {"inspect", "prewarm", "render", "verify", "tune", "cache", "doctor"}) {
     CAPTURE(verb);
     const CommandResult result = cli.run({verb, "--help"});
     CHECK(result.exit_code == 0);
@@ -46,7 +47,8 @@ TEST_CASE("every verb has help with its options, examples and the exit codes") {
 TEST_CASE("the tool's own help lists the verbs and the exit codes") {
   const CommandResult result = CommandLine().run({"--help"});
   CHECK(result.exit_code == 0);
-  for (const std::string verb : {"prewarm", "render", "verify", "tune", "cache", "doctor"}) {
+  for (const std::string verb :
+       {"inspect", "prewarm", "render", "verify", "tune", "cache", "doctor"}) {
     CHECK(count_lines(result.out, "  " + verb + " ") == 1);
   }
   CHECK(contains(result.out, "Exit codes:"));
@@ -63,11 +65,13 @@ TEST_CASE("the version is one line with the commit") {
 TEST_CASE("an unknown or missing verb is refused with the known ones") {
   const CommandLine cli;
   CHECK(refused(cli, {"prewrm"}) ==
-        "ropejit: unknown verb prewrm: must be prewarm, render, verify, bench, tune, explain, "
+        "ropejit: unknown verb prewrm: must be inspect, prewarm, render, verify, bench, tune, "
+        "explain, "
         "cache or "
         "doctor; nearest known: prewarm");
   CHECK(refused(cli, {}) ==
-        "ropejit: name a verb: prewarm, render, verify, bench, tune, explain, cache or doctor");
+        "ropejit: name a verb: inspect, prewarm, render, verify, bench, tune, explain, cache or "
+        "doctor");
   CHECK(refused(cli, {"cache"}) == "ropejit: cache: name a verb: list, verify or clear");
   CHECK(refused(cli, {"cache", "lst"}) ==
         "ropejit: cache: unknown verb lst: must be list, verify or clear; nearest known: list");

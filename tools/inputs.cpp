@@ -40,20 +40,15 @@ void append(std::vector<Input>& inputs, Input input) {
   if (!known) inputs.push_back(std::move(input));
 }
 
-/// The set's frequencies; where those depend on the length of the sequence, also beyond the context
-/// that the model was trained on.
+/// One input for each of the set's frequencies.
 void append_set(std::vector<Input>& inputs, const ModelRope& model, const RotarySet& set,
                 const RopeSpec& spec) {
-  const std::string origin = model.model + (set.name.empty() ? "" : ", ") + set.name;
-  if (!depends_on_length(set.parameters)) {
-    append(inputs, {origin, spec, set.frequencies});
-    return;
+  for (const std::int64_t length : lengths_of(model, set)) {
+    std::string origin = model.model;
+    if (!set.name.empty()) origin += ", " + set.name;
+    if (length != 0) origin += fmt::format(", {} tokens", length);
+    append(inputs, {std::move(origin), spec, make_frequencies(set.parameters, length)});
   }
-  const std::int64_t trained = set.parameters.original_max_position_embeddings;
-  const std::int64_t longer = std::max(model.max_position_embeddings, 2 * trained);
-  append(inputs, {fmt::format("{}, up to {} tokens", origin, trained), spec, set.frequencies});
-  append(inputs, {fmt::format("{}, {} tokens", origin, longer), spec,
-                  make_frequencies(set.parameters, longer)});
 }
 
 /// One layout per model: with --layout, the variants name no other.
@@ -111,6 +106,12 @@ ModelRope load_named_model(const std::string& path, const std::string& layout) {
   model.spec.layout = parse_layout(layout, "--layout");
   model.layout_reason = "--layout";
   return model;
+}
+
+std::vector<std::int64_t> lengths_of(const ModelRope& model, const RotarySet& set) {
+  if (!depends_on_length(set.parameters)) return {0};
+  const std::int64_t trained = set.parameters.original_max_position_embeddings;
+  return {trained, std::max(model.max_position_embeddings, 2 * trained)};
 }
 
 std::vector<Input> load_inputs(const InputOptions& options) {

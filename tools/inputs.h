@@ -1,6 +1,7 @@
 #ifndef ROPEJIT_TOOLS_INPUTS_H_
 #define ROPEJIT_TOOLS_INPUTS_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,10 @@ struct Input {
 /// any of its names instead of its own unless that is empty. Throws Failure(usage) where the file
 /// cannot be read, and what load_model() and parse_layout() throw.
 ModelRope load_named_model(const std::string& path, const std::string& layout);
+
+/// The lengths of sequences, in tokens, that show all of a set's frequencies: 0, which is any;
+/// where they depend on the length, the trained context and a longer one.
+std::vector<std::int64_t> lengths_of(const ModelRope& model, const RotarySet& set);
 
 /// The inputs in the order of the command line, models first, each once: of a model, every spec
 /// with every set of frequencies that its layers or the length of the sequence may ask for. A

@@ -15,6 +15,7 @@
 #include "tools/doctor_command.h"
 #include "tools/exit_code.h"
 #include "tools/explain_command.h"
+#include "tools/inspect_command.h"
 #include "tools/prewarm_command.h"
 #include "tools/render_command.h"
 #include "tools/runtime_options.h"
@@ -44,6 +45,7 @@ ExitCode run(int argc, char** argv) {
             fmt::format("ropejit {} ({})", version(), commit()));
   Verb root = tool.root();
   root.footer(kFooter);
+  add_inspect_command(root);
   add_prewarm_command(root);
   add_render_command(root);
   add_verify_command(root);
