@@ -22,16 +22,19 @@ constexpr std::string_view kDtype[] = {"dtype", "torch_dtype"};
 constexpr std::string_view kInterleaved[] = {"rope_interleave", "rope_interleaved",
                                              "rotary_emb_interleaved"};
 
-/// A key whose mere presence means a rotation that is not the plain one.
+/// A key that means another rotation than that of a head's first dimensions, unless it has the
+/// neutral value.
 struct Obstacle {
   std::string_view key;
   std::string_view what;
+  double neutral = 0.0;
 };
 constexpr Obstacle kObstacles[] = {
     {"qk_rope_head_dim", "multi-head latent attention (MLA) is not supported yet"},
     {"global_head_dim", "head dimensions per layer type are not supported yet"},
     {"rope_ratio",
-     "is not supported: it scales the base in some releases of ChatGLM and positions in others"},
+     "is not supported: it scales the base in some releases of ChatGLM and positions in others",
+     1.0},
 };
 
 /// Throws Error(unsupported) that names everything that is in the way of a rotation of the head's
@@ -39,9 +42,9 @@ constexpr Obstacle kObstacles[] = {
 void require_head_prefix(const ModelConfig& config) {
   std::vector<std::string> obstacles;
   for (const Obstacle& obstacle : kObstacles) {
-    if (const auto value = config.text.find(obstacle.key)) {
-      obstacles.push_back(fmt::format("{}: {}", value->describe(), obstacle.what));
-    }
+    const auto value = config.text.find(obstacle.key);
+    if (!value || value->to_double() == obstacle.neutral) continue;
+    obstacles.push_back(fmt::format("{}: {}", value->describe(), obstacle.what));
   }
   const auto alibi = config.text.find("alibi");
   if (alibi && alibi->to_bool()) {

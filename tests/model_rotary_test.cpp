@@ -268,6 +268,11 @@ TEST_CASE("proportional scaling rotates the whole head, part of which stands sti
   CHECK(p.head_dim == 128);
   CHECK(model.rotary[0].frequencies.turns[15] != 0);
   CHECK(model.rotary[0].frequencies.turns[16] == 0);
+  // A quarter of 12 dimensions is 3: one pair turns.
+  CHECK(parse(R"({"head_dim": 12, "num_attention_heads": 2, "rope_scaling": {"type":
+      "proportional"}, "partial_rotary_factor": 0.25})")
+            .rotary[0]
+            .parameters.rotary_dim == 2);
 }
 
 TEST_CASE("a scaling that is not known is refused with those that are") {

@@ -115,6 +115,7 @@ TEST_CASE("what is not the rotation of a head's first dimensions is refused by e
   CHECK(refused(llama(R"("rope_ratio": 500)")) ==
         "unsupported: config.json: rope_ratio = 500: is not supported: it scales the base in some "
         "releases of ChatGLM and positions in others");
+  CHECK(refused(llama(R"("rope_ratio": 1)")) == "accepted");
   CHECK(refused(llama(R"("global_head_dim": 512)")) ==
         "unsupported: config.json: global_head_dim = 512: head dimensions per layer type are not "
         "supported yet");
