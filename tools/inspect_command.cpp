@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -14,8 +13,6 @@
 
 namespace ropejit {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kFooter =
     "Needs no GPU, and compiles nothing. docs/models.md lists models and how they are read.\n\n"
@@ -38,10 +35,7 @@ ExitCode inspect(const InspectOptions& options) {
     reports.push_back(inspect_model(load_named_model(path, options.layout)));
   }
   if (options.json) {
-    Json models = Json::array();
-    for (const ModelReport& report : reports) models.push_back(to_json(report));
-    fmt::print("{}\n", Json{{"models", std::move(models)}}.dump(2, ' ', false,
-                                                                Json::error_handler_t::replace));
+    fmt::print("{}", to_json(reports));
     return ExitCode::ok;
   }
   for (const ModelReport& report : reports) {

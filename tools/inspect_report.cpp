@@ -204,6 +204,26 @@ Json json_of(const InspectedSet& inspected) {
           {"frequencies", std::move(frequencies)}};
 }
 
+Json json_of(const ModelReport& report) {
+  const ModelRope& model = report.model;
+  Json sets = Json::array();
+  for (const InspectedSet& set : report.sets) sets.push_back(json_of(set));
+  Json kernels = Json::array();
+  for (const RopeSpec& spec : report.kernels) kernels.push_back(Json::parse(to_json(spec)));
+  const std::int64_t context = model.max_position_embeddings;
+  return {{"model", model.model},
+          {"q_heads", model.spec.q_heads},
+          {"kv_heads", model.spec.kv_heads},
+          {"head_dim", model.spec.head_dim},
+          {"rotary_dim", model.spec.rotary()},
+          {"dtype", name(model.spec.dtype)},
+          {"layout", name(model.spec.layout)},
+          {"layout_reason", model.layout_reason},
+          {"max_position_embeddings", context == 0 ? Json() : Json(context)},
+          {"rotary", std::move(sets)},
+          {"kernels", std::move(kernels)}};
+}
+
 }  // namespace
 
 ModelReport inspect_model(ModelRope model) {
@@ -231,24 +251,11 @@ std::string to_text(const ModelReport& report) {
   return text + plot_of(report) + text_of(report.kernels);
 }
 
-Json to_json(const ModelReport& report) {
-  const ModelRope& model = report.model;
-  Json sets = Json::array();
-  for (const InspectedSet& set : report.sets) sets.push_back(json_of(set));
-  Json kernels = Json::array();
-  for (const RopeSpec& spec : report.kernels) kernels.push_back(Json::parse(to_json(spec)));
-  const std::int64_t context = model.max_position_embeddings;
-  return {{"model", model.model},
-          {"q_heads", model.spec.q_heads},
-          {"kv_heads", model.spec.kv_heads},
-          {"head_dim", model.spec.head_dim},
-          {"rotary_dim", model.spec.rotary()},
-          {"dtype", name(model.spec.dtype)},
-          {"layout", name(model.spec.layout)},
-          {"layout_reason", model.layout_reason},
-          {"max_position_embeddings", context == 0 ? Json() : Json(context)},
-          {"rotary", std::move(sets)},
-          {"kernels", std::move(kernels)}};
+std::string to_json(std::span<const ModelReport> reports) {
+  Json models = Json::array();
+  for (const ModelReport& report : reports) models.push_back(json_of(report));
+  return Json{{"models", std::move(models)}}.dump(2, ' ', false, Json::error_handler_t::replace) +
+         "\n";
 }
 
 }  // namespace ropejit

@@ -2,7 +2,7 @@
 #define ROPEJIT_TOOLS_INSPECT_REPORT_H_
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,8 +37,9 @@ double wavelength(std::uint64_t turns);
 
 /// The report for people, each line ended.
 std::string to_text(const ModelReport& report);
-/// The same for programs; wavelengths, in positions, instead of a plot of them.
-nlohmann::ordered_json to_json(const ModelReport& report);
+/// The same of several models for programs: one JSON object with a list `models`, and wavelengths,
+/// in positions, instead of a plot of them.
+std::string to_json(std::span<const ModelReport> reports);
 
 }  // namespace ropejit
 
