@@ -30,10 +30,7 @@ Frequencies numbered(std::uint64_t set) {
 
 /// A Rope on the stub, whose kernels are in the cache folder.
 struct Fixture : RuntimeFixture {
-  Fixture() {
-    cuda.params_bytes = sizeof(kernel::RopeParams);
-    put_entries(folder, spec, loadable());
-  }
+  Fixture() { cuda.params_bytes = sizeof(kernel::RopeParams); }
 
   RopeArgs args() const { return one_token(reinterpret_cast<void*>(0x100000)); }
   /// Where the kernel of a launch finds its frequencies.
@@ -47,7 +44,10 @@ struct Fixture : RuntimeFixture {
   }
 
   Runtime runtime{options};
-  Rope rope = resolve(runtime);
+  Rope rope = [this] {
+    put_entries(folder, spec, loadable());
+    return resolve(runtime);
+  }();
 };
 
 }  // namespace
@@ -58,7 +58,6 @@ TEST_CASE("new frequencies take the place of the old ones by one copy on the cal
   f.rope.apply(f.args(), stream.get());
   const void* turns = f.turns_at(0);
   CHECK(f.holds(turns, frequencies_of(f.spec)));
-  const Stats before = f.runtime.stats();
   const int allocations = f.cuda.calls["cuMemAlloc_v2"], loads = f.cuda.calls["cuLibraryLoadData"];
 
   f.rope.set_frequencies(numbered(1), stream.get());
@@ -66,7 +65,7 @@ TEST_CASE("new frequencies take the place of the old ones by one copy on the cal
   CHECK(f.holds(turns, numbered(1)));
   f.rope.apply(f.args(), stream.get());
   CHECK(f.turns_at(1) == turns);
-  CHECK(text_of(f.runtime.stats()) == text_of(before));
+  CHECK(text_of(f.runtime.stats()) == "disk_hits " + std::to_string(f.kernels));
   CHECK(f.cuda.calls["cuMemAlloc_v2"] == allocations);
   CHECK(f.cuda.calls["cuLibraryLoadData"] == loads);
   CHECK(f.cuda.calls["cuMemHostAlloc"] == 1);
