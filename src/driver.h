@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+struct CUevent_st;
 struct CUstream_st;
 
 namespace ropejit {
@@ -60,6 +61,8 @@ class Driver {
 
 class Kernel;
 class DeviceBuffer;
+class Event;
+class PinnedBuffer;
 class RawLaunch;
 class Stream;
 class Graph;
@@ -83,7 +86,10 @@ class Device : public std::enable_shared_from_this<Device> {
   DeviceBuffer allocate(std::size_t bytes) const;
   void copy_to_device(void* device, const void* host, std::size_t bytes) const;  ///< synchronous
   void copy_to_host(void* host, const void* device, std::size_t bytes) const;    ///< synchronous
-  /// Asynchronous copy and fill on a stream, for measurements and tests.
+  /// Page-locked host memory (cuMemHostAlloc), which a copy on a stream reads when it runs, not
+  /// when it is asked for.
+  PinnedBuffer allocate_pinned(std::size_t bytes) const;
+  /// Asynchronous copy and fill on a stream.
   void copy_async(void* to, const void* from, std::size_t bytes, CUstream_st* stream) const;
   void fill_async(void* device, unsigned char value, std::size_t bytes, CUstream_st* stream) const;
   void synchronize() const;  ///< waits for all work of the context
@@ -93,12 +99,17 @@ class Device : public std::enable_shared_from_this<Device> {
   void with_context(const std::function<void()>& work) const;
 
   Stream create_stream() const;  ///< non-blocking
+  Event create_event() const;
+  /// Whether `stream` is being captured, or was until the capture was invalidated.
+  bool is_capturing(CUstream_st* stream) const;
   /// Records what `work` puts on `stream` (global capture mode) and instantiates it.
   Graph capture(CUstream_st* stream, const std::function<void()>& work) const;
 
  private:
   friend class Kernel;
   friend class DeviceBuffer;
+  friend class Event;
+  friend class PinnedBuffer;
   friend class RawLaunch;
   friend class Stream;
   friend class Graph;
@@ -154,6 +165,40 @@ class DeviceBuffer {
   std::shared_ptr<const Device> device_;
   void* data_ = nullptr;
   std::size_t size_ = 0;
+};
+
+/// Owns page-locked host memory. Movable.
+class PinnedBuffer {
+ public:
+  PinnedBuffer() = default;
+  PinnedBuffer(PinnedBuffer&& other) noexcept;
+  PinnedBuffer& operator=(PinnedBuffer&& other) noexcept;
+  ~PinnedBuffer();
+  std::byte* data() const noexcept { return data_; }
+
+ private:
+  friend class Device;
+  std::shared_ptr<const Device> device_;
+  std::byte* data_ = nullptr;
+};
+
+/// Owns an event. Movable.
+class Event {
+ public:
+  Event() = default;
+  Event(Event&& other) noexcept;
+  Event& operator=(Event&& other) noexcept;
+  ~Event();
+  void record(CUstream_st* stream) const;
+  /// Waits for what was on the stream at the last record(); without one, returns at once.
+  void synchronize() const;
+  /// GPU time between two records, which both have happened.
+  float milliseconds_since(const Event& earlier) const;
+
+ private:
+  friend class Device;
+  std::shared_ptr<const Device> device_;
+  CUevent_st* event_ = nullptr;
 };
 
 /// Owns a stream. Movable.

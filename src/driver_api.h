@@ -72,6 +72,8 @@ struct Driver::Api {
   EntryPoint<decltype(&::cuLaunchKernelEx)> launch_kernel_ex{library, "cuLaunchKernelEx"};
   EntryPoint<decltype(&::cuMemAlloc)> mem_alloc{library, "cuMemAlloc_v2"};
   EntryPoint<decltype(&::cuMemFree)> mem_free{library, "cuMemFree_v2"};
+  EntryPoint<decltype(&::cuMemHostAlloc)> mem_host_alloc{library, "cuMemHostAlloc"};
+  EntryPoint<decltype(&::cuMemFreeHost)> mem_free_host{library, "cuMemFreeHost"};
   EntryPoint<decltype(&::cuMemcpyHtoD)> memcpy_htod{library, "cuMemcpyHtoD_v2"};
   EntryPoint<decltype(&::cuMemcpyDtoH)> memcpy_dtoh{library, "cuMemcpyDtoH_v2"};
   EntryPoint<decltype(&::cuMemcpyAsync)> memcpy_async{library, "cuMemcpyAsync"};
@@ -82,6 +84,7 @@ struct Driver::Api {
   EntryPoint<decltype(&::cuStreamBeginCapture)> stream_begin_capture{library,
                                                                      "cuStreamBeginCapture_v2"};
   EntryPoint<decltype(&::cuStreamEndCapture)> stream_end_capture{library, "cuStreamEndCapture"};
+  EntryPoint<decltype(&::cuStreamIsCapturing)> stream_is_capturing{library, "cuStreamIsCapturing"};
   EntryPoint<decltype(&::cuThreadExchangeStreamCaptureMode)> thread_exchange_stream_capture_mode{
       library, "cuThreadExchangeStreamCaptureMode"};
   EntryPoint<decltype(&::cuGraphGetNodes)> graph_get_nodes{library, "cuGraphGetNodes"};

@@ -10,21 +10,6 @@ namespace {
 
 CUdeviceptr address(const void* pointer) { return reinterpret_cast<CUdeviceptr>(pointer); }
 
-class Event {
- public:
-  explicit Event(const Driver::Api& api) : api_(api) {
-    api_.call(api_.event_create, &event_, static_cast<unsigned>(CU_EVENT_DEFAULT));
-  }
-  ~Event() { api_.event_destroy.function(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  CUevent get() const { return event_; }
-
- private:
-  const Driver::Api& api_;
-  CUevent event_ = nullptr;
-};
-
 /// A stream capture and the graph that comes of it. Left early, it ends the capture, so that the
 /// stream is usable again.
 class Capture {
@@ -112,6 +97,18 @@ DeviceBuffer Device::allocate(std::size_t bytes) const {
   return buffer;
 }
 
+PinnedBuffer Device::allocate_pinned(std::size_t bytes) const {
+  const Driver::Api& api = driver_->api();
+  const CurrentContext current(api, context_);
+  const OutsideCapture outside(api);
+  void* data = nullptr;
+  api.call(api.mem_host_alloc, &data, bytes, 0U);
+  PinnedBuffer buffer;
+  buffer.device_ = shared_from_this();
+  buffer.data_ = static_cast<std::byte*>(data);
+  return buffer;
+}
+
 void Device::copy_to_device(void* device, const void* host, std::size_t bytes) const {
   const Driver::Api& api = driver_->api();
   const CurrentContext current(api, context_);
@@ -150,6 +147,23 @@ Stream Device::create_stream() const {
   api.call(api.stream_create, &stream.stream_, static_cast<unsigned>(CU_STREAM_NON_BLOCKING));
   stream.device_ = shared_from_this();
   return stream;
+}
+
+Event Device::create_event() const {
+  const Driver::Api& api = driver_->api();
+  const CurrentContext current(api, context_);
+  Event event;
+  api.call(api.event_create, &event.event_, static_cast<unsigned>(CU_EVENT_DEFAULT));
+  event.device_ = shared_from_this();
+  return event;
+}
+
+bool Device::is_capturing(CUstream_st* stream) const {
+  const Driver::Api& api = driver_->api();
+  const CurrentContext current(api, context_);
+  CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+  api.call(api.stream_is_capturing, stream, &status);
+  return status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
 void Device::with_context(const std::function<void()>& work) const {
@@ -229,6 +243,59 @@ DeviceBuffer::~DeviceBuffer() {
   release(api, device_->context_, api.mem_free, address(data_));
 }
 
+PinnedBuffer::PinnedBuffer(PinnedBuffer&& other) noexcept
+    : device_(std::move(other.device_)), data_(std::exchange(other.data_, nullptr)) {}
+
+PinnedBuffer& PinnedBuffer::operator=(PinnedBuffer&& other) noexcept {
+  PinnedBuffer taken(std::move(other));
+  std::swap(device_, taken.device_);
+  std::swap(data_, taken.data_);
+  return *this;
+}
+
+PinnedBuffer::~PinnedBuffer() {
+  if (data_ == nullptr) return;
+  const Driver::Api& api = device_->driver_->api();
+  release(api, device_->context_, api.mem_free_host, static_cast<void*>(data_));
+}
+
+Event::Event(Event&& other) noexcept
+    : device_(std::move(other.device_)), event_(std::exchange(other.event_, nullptr)) {}
+
+Event& Event::operator=(Event&& other) noexcept {
+  Event taken(std::move(other));
+  std::swap(device_, taken.device_);
+  std::swap(event_, taken.event_);
+  return *this;
+}
+
+Event::~Event() {
+  if (event_ == nullptr) return;
+  const Driver::Api& api = device_->driver_->api();
+  release(api, device_->context_, api.event_destroy, event_);
+}
+
+void Event::record(CUstream_st* stream) const {
+  const Driver::Api& api = device_->driver_->api();
+  const CurrentContext current(api, device_->context_);
+  api.call(api.event_record, event_, stream);
+}
+
+void Event::synchronize() const {
+  const Driver::Api& api = device_->driver_->api();
+  const CurrentContext current(api, device_->context_);
+  const OutsideCapture outside(api);
+  api.call(api.event_synchronize, event_);
+}
+
+float Event::milliseconds_since(const Event& earlier) const {
+  const Driver::Api& api = device_->driver_->api();
+  const CurrentContext current(api, device_->context_);
+  float milliseconds = 0;
+  api.call(api.event_elapsed_time, &milliseconds, earlier.event_, event_);
+  return milliseconds;
+}
+
 Stream::Stream(Stream&& other) noexcept
     : device_(std::move(other.device_)), stream_(std::exchange(other.stream_, nullptr)) {}
 
@@ -283,17 +350,15 @@ float Graph::time(CUstream_st* stream, int replays) const {
   }
   const Driver::Api& api = device_->driver_->api();
   const CurrentContext current(api, device_->context_);
-  const Event before(api);
-  const Event after(api);
-  api.call(api.event_record, before.get(), stream);
+  const Event before = device_->create_event();
+  const Event after = device_->create_event();
+  before.record(stream);
   for (int i = 0; i < replays; ++i) {
     api.call(api.graph_launch, static_cast<CUgraphExec>(exec_), stream);
   }
-  api.call(api.event_record, after.get(), stream);
-  api.call(api.event_synchronize, after.get());
-  float milliseconds = 0;
-  api.call(api.event_elapsed_time, &milliseconds, before.get(), after.get());
-  return milliseconds;
+  after.record(stream);
+  after.synchronize();
+  return after.milliseconds_since(before);
 }
 
 }  // namespace ropejit

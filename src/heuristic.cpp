@@ -42,13 +42,15 @@ LaunchConfig heuristic_config(const RopeSpec& spec, std::int64_t tokens) {
     return {128, 16, spec.layout == Layout::sequential ? Pairing::exchange : Pairing::registers, 2};
   }
   LaunchConfig config = {192, 8, Pairing::registers, 1};
-  config.heads_per_thread = std::clamp(kThreadBytes / bytes_of_one_head(spec, config), 1, 4);
+  int thread_bytes = kThreadBytes;
   if (spec.angles == AngleSource::table) {
-    // The cosines and sines of a pair are 8 bytes of the table: more than the pair itself, unless
-    // several heads share them.
-    config.block_threads = 96;
-    config.heads_per_thread = 4;
+    // Cosines and sines are twice what the pairs of one head are, and loads like theirs: wide ones
+    // are fewer.
+    config.block_threads = 128;
+    config.access_bytes = 16;
+    thread_bytes *= 2;
   }
+  config.heads_per_thread = std::clamp(thread_bytes / bytes_of_one_head(spec, config), 1, 4);
   return config;
 }
 

@@ -7,7 +7,9 @@
 #include "ropejit/runtime.h"
 #include "src/counters.h"
 #include "src/driver.h"
+#include "src/host_frequencies.h"
 #include "src/launch.h"
+#include "src/staging.h"
 #include "src/token_bucket.h"
 
 namespace ropejit {
@@ -20,12 +22,14 @@ struct RopeKernel {
 
 struct Rope::State {
   RopeSpec spec;
-  Frequencies frequencies;
+  float attention_factor = 1.0f;
   int device = kCpuDevice;
   std::shared_ptr<Counters> counters;
+  std::unique_ptr<HostFrequencies> frequencies;  ///< on kCpuDevice alone
   // All below: absent on kCpuDevice.
-  DeviceBuffer turns;
-  int alignment = 0;  ///< bytes that the wide kernels assume
+  DeviceBuffer turns;                ///< at this address for life: captured graphs hold it
+  std::unique_ptr<Staging> staging;  ///< for new turns
+  int alignment = 0;                 ///< bytes that the wide kernels assume
   /// By token_bucket(), for calls that keep the spec's alignment promise. Buckets with one kernel
   /// share it.
   std::array<RopeKernel, kTokenBuckets> wide;

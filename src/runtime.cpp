@@ -190,7 +190,7 @@ Rope Runtime::State::rope_on_gpu(const RopeSpec& spec, const Frequencies& freque
                                  const KernelPlan& plan) {
   auto state = std::make_shared<Rope::State>();
   state->spec = spec;
-  state->frequencies = frequencies;
+  state->attention_factor = frequencies.attention_factor;
   state->device = device->info().ordinal;
   state->counters = counters;
   state->alignment = effective_alignment(spec);
@@ -203,6 +203,7 @@ Rope Runtime::State::rope_on_gpu(const RopeSpec& spec, const Frequencies& freque
   state->narrow = launch(plan.narrow);
   const std::size_t bytes = frequencies.turns.size() * sizeof(std::uint64_t);
   state->turns = device->allocate(bytes);
+  state->staging = std::make_unique<Staging>(device, bytes);
   if (bytes != 0) {
     device->copy_to_device(state->turns.data(), frequencies.turns.data(), bytes);
     // A copy from pageable memory may return before its last bytes are on the device, and streams
@@ -244,7 +245,8 @@ Rope Runtime::rope(const RopeSpec& spec, const Frequencies& frequencies, int dev
   }
   auto state = std::make_shared<Rope::State>();
   state->spec = spec;
-  state->frequencies = frequencies;
+  state->attention_factor = frequencies.attention_factor;
+  state->frequencies = std::make_unique<HostFrequencies>(frequencies);
   state->counters = state_->counters;
   return Rope(std::move(state));
 }

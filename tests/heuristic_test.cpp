@@ -67,10 +67,12 @@ TEST_CASE("heads that rotate in part are moved in wide pieces side by side") {
   CHECK(heuristic_config(spec, 8192).access_bytes == 8);
 }
 
-TEST_CASE("many heads share what a table gives") {
+TEST_CASE("with a table a thread moves 32 bytes, in the widest pieces") {
   RopeSpec spec = spec_of(128, Dtype::bfloat16, Layout::sequential, 16);
   spec.angles = AngleSource::table;
-  CHECK(heuristic_config(spec, 8192).heads_per_thread == 4);
+  CHECK(heuristic_config(spec, 8192) == LaunchConfig{128, 16, Pairing::registers, 1});
+  spec.layout = Layout::interleaved;
+  CHECK(heuristic_config(spec, 8192) == LaunchConfig{128, 16, Pairing::registers, 2});
 }
 
 }  // namespace

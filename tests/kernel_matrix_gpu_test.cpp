@@ -9,10 +9,10 @@
 #include "ropejit/error.h"
 #include "src/build.h"
 #include "src/source.h"
+#include "tests/device_case.h"
 #include "tests/gpu_fixture.h"
 #include "tests/kernel_matrix.h"
 #include "tools/case_positions.h"
-#include "tools/device_mirror.h"
 #include "tools/start_timing.h"
 #include "tools/verify.h"
 #include "tools/verify_check.h"
@@ -101,39 +101,6 @@ TEST_CASE("float32 gives the same bits on the device and on the host") {
     ++compared;
   }
   CHECK(compared > 40);
-}
-
-/// A case whose arguments point to a mirror on the device.
-struct OnDevice {
-  OnDevice(const Device& device, VerifyCase of)
-      : test(std::move(of)),
-        before(make_memory(test)),
-        mirror(device, before.blocks),
-        args(mirror.translate(args_of(test, before), before.blocks)) {}
-
-  std::string problem() const {
-    CaseMemory after = before;
-    mirror.download(after.blocks);
-    return check_outputs(test, before, after).problem;
-  }
-
-  VerifyCase test;
-  CaseMemory before;
-  DeviceMirror mirror;
-  RopeArgs args;
-};
-
-VerifyCase llama_case(PositionMode positions, std::int64_t start) {
-  VerifyCase test;
-  test.spec.head_dim = 128;
-  test.spec.q_heads = 32;
-  test.spec.kv_heads = 8;
-  test.spec.positions = positions;
-  test.frequencies = default_frequencies(128, 500000.0L);
-  test.batch = 3;
-  test.seq = 40;
-  set_positions(test, start);
-  return test;
 }
 
 /// The same case at other positions, and with other bounds of the sequences.

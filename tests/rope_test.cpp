@@ -186,7 +186,6 @@ TEST_CASE("every call takes the launch of its token count's bucket") {
   StubFixture stub;
   auto state = std::make_shared<Rope::State>();
   state->spec = half_spec();
-  state->frequencies = frequencies_of(state->spec);
   state->counters = std::make_shared<Counters>();
   state->device = 0;
   state->alignment = 16;
@@ -278,7 +277,6 @@ TEST_CASE("apply allocates nothing of its own, aligned or not, packed or not") {
   StubFixture stub;
   auto state = std::make_shared<Rope::State>();
   state->spec = half_spec();
-  state->frequencies = frequencies_of(state->spec);
   state->counters = std::make_shared<Counters>();
   state->device = 0;
   const auto device = stub.device();

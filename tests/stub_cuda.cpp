@@ -1,4 +1,4 @@
-// A libcuda for machines without a GPU. stub_cuda.h says what it does.
+// A libcuda for machines without a GPU: all but its memory. stub_cuda.h says what it does.
 
 #define ROPEJIT_STUB_CUDA ""  // the header's accessors are for the other side
 
@@ -159,7 +159,10 @@ CUresult cuCtxPopCurrent(CUcontext* context) {
 }
 
 CUresult cuCtxSynchronize() {
-  return enter_unsafe("cuCtxSynchronize", [] { return CUDA_SUCCESS; });
+  return enter_unsafe("cuCtxSynchronize", [] {
+    run_until(operations_enqueued());
+    return CUDA_SUCCESS;
+  });
 }
 
 CUresult cuLibraryLoadData(CUlibrary* library, const void* code, CUjit_option*, void**, unsigned,
@@ -239,56 +242,6 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction handle, void*
   });
 }
 
-CUresult cuMemAlloc(CUdeviceptr* address, std::size_t bytes) {
-  return enter_unsafe("cuMemAlloc_v2", [=] {
-    if (bytes == 0) return CUDA_ERROR_INVALID_VALUE;
-    void* memory = std::malloc(bytes);
-    if (memory == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
-    allocations[memory] = bytes;
-    ++state.live.allocations;
-    *address = reinterpret_cast<CUdeviceptr>(memory);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuMemFree(CUdeviceptr address) {
-  return enter_unsafe("cuMemFree_v2", [=] {
-    if (allocations.erase(pointer(address)) == 0) return CUDA_ERROR_INVALID_VALUE;
-    std::free(pointer(address));
-    --state.live.allocations;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuMemcpyHtoD(CUdeviceptr to, const void* from, std::size_t bytes) {
-  return enter_unsafe("cuMemcpyHtoD_v2", [=] {
-    if (!is_allocated(to, bytes)) return CUDA_ERROR_INVALID_VALUE;
-    std::memcpy(pointer(to), from, bytes);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuMemcpyDtoH(void* to, CUdeviceptr from, std::size_t bytes) {
-  return enter_unsafe("cuMemcpyDtoH_v2", [=] {
-    if (!is_allocated(from, bytes)) return CUDA_ERROR_INVALID_VALUE;
-    std::memcpy(to, pointer(from), bytes);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuMemcpyAsync(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
-  return enter_in_context("cuMemcpyAsync", [=] {
-    return submit(stream, [=] { std::memcpy(pointer(to), pointer(from), bytes); });
-  });
-}
-
-CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, std::size_t bytes, CUstream stream) {
-  return enter_in_context("cuMemsetD8Async", [=] {
-    if (!is_allocated(to, bytes)) return CUDA_ERROR_INVALID_VALUE;
-    return submit(stream, [=] { std::memset(pointer(to), value, bytes); });
-  });
-}
-
 CUresult cuStreamCreate(CUstream* stream, unsigned) {
   return enter_in_context("cuStreamCreate",
                           [=] { return add(streams, Stream(), stream, state.live.streams); });
@@ -300,7 +253,11 @@ CUresult cuStreamDestroy(CUstream stream) {
 }
 
 CUresult cuStreamSynchronize(CUstream stream) {
-  return enter_unsafe("cuStreamSynchronize", [=] { return submit(stream, [] {}); });
+  return enter_unsafe("cuStreamSynchronize", [=] {
+    const CUresult result = submit(stream, [] {});
+    run_until(operations_enqueued());
+    return result;
+  });
 }
 
 CUresult cuStreamBeginCapture(CUstream handle, CUstreamCaptureMode) {
@@ -321,6 +278,19 @@ CUresult cuStreamEndCapture(CUstream handle, CUgraph* graph) {
     const Stream ended = std::exchange(*stream, Stream());
     if (ended.invalidated) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     return add(graphs, ended.captured, graph, state.live.graphs);
+  });
+}
+
+CUresult cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus* status) {
+  return enter_in_context("cuStreamIsCapturing", [=] {
+    const Stream* stream = find(streams, handle);
+    if (handle != nullptr && stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    *status = CU_STREAM_CAPTURE_STATUS_NONE;
+    if (stream != nullptr && stream->capturing) {
+      *status = stream->invalidated ? CU_STREAM_CAPTURE_STATUS_INVALIDATED
+                                    : CU_STREAM_CAPTURE_STATUS_ACTIVE;
+    }
+    return CUDA_SUCCESS;
   });
 }
 
@@ -381,14 +351,17 @@ CUresult cuEventRecord(CUevent handle, CUstream) {
   return enter_in_context("cuEventRecord", [=] {
     Event* event = find(events, handle);
     if (event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    event->operations_before = operations_done;
+    event->operations_before = operations_enqueued();
     return CUDA_SUCCESS;
   });
 }
 
-CUresult cuEventSynchronize(CUevent event) {
-  return enter("cuEventSynchronize", [=] {
-    return find(events, event) != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+CUresult cuEventSynchronize(CUevent handle) {
+  return enter_unsafe("cuEventSynchronize", [=] {
+    const Event* event = find(events, handle);
+    if (event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    run_until(event->operations_before);
+    return CUDA_SUCCESS;
   });
 }
 

@@ -28,6 +28,7 @@ struct StubLive {
   int context_references = 0;
   int libraries = 0;
   int allocations = 0;
+  int pinned = 0;  ///< page-locked allocations of host memory
   int streams = 0;
   int events = 0;
   int graphs = 0;  ///< not yet instantiated, or not yet destroyed
@@ -36,16 +37,26 @@ struct StubLive {
   bool operator==(const StubLive&) const = default;
 };
 
+/// One copy on a stream, as it ran: a graph's copies once per launch of the graph.
+struct StubCopy {
+  const void* to = nullptr;
+  std::size_t bytes = 0;
+  CUstream_st* stream = nullptr;  ///< as in StubLaunch
+  bool from_pinned = false;       ///< from page-locked host memory
+
+  bool operator==(const StubCopy&) const = default;
+};
+
 struct StubFailure {
   int error = 0;   ///< a CUresult
   int times = -1;  ///< how many calls are still to fail; negative: all
 };
 
 /// The state of stub_cuda.cpp: a libcuda that has devices of host memory, runs copies and fills at
-/// once, and writes kernel launches down instead of running them. It is as strict as CUDA where it
-/// matters here: calls need a current, retained context and live handles; loading, allocating and
-/// releasing while a stream is captured invalidates the capture, unless the thread said otherwise
-/// with cuThreadExchangeStreamCaptureMode.
+/// once (or late, see `lazy`), and writes kernel launches down instead of running them. It is as
+/// strict as CUDA where it matters here: calls need a current, retained context and live handles;
+/// loading, allocating and releasing while a stream is captured invalidates the capture, unless the
+/// thread said otherwise with cuThreadExchangeStreamCaptureMode.
 ///
 /// A process that is only started with the stub (the CLI) takes failures from the environment:
 /// `STUB_CUDA_FAIL=cuInit=100,cuLibraryLoadData=209*2` (exported name, CUresult, times), and from
@@ -65,11 +76,15 @@ struct StubCuda {
   int registers = 40;
   int local_bytes = 16;
   std::size_t params_bytes = 0;
+  /// What is put on a stream runs only when something waits for it: up to the record of the event,
+  /// else all.
+  bool lazy = false;
   std::map<std::string, StubFailure> failures;  ///< by exported name, such as `cuMemAlloc_v2`
 
   // What happened since the last reset().
   std::map<std::string, int> calls;  ///< by exported name
   std::vector<StubLaunch> launches;
+  std::vector<StubCopy> copies;
   /// Launches of a function whose code was not on the device yet, which CUDA would load then.
   int lazy_launches = 0;
 

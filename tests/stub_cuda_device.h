@@ -1,7 +1,7 @@
 #ifndef ROPEJIT_TESTS_STUB_CUDA_DEVICE_H_
 #define ROPEJIT_TESTS_STUB_CUDA_DEVICE_H_
 
-// The device behind stub_cuda.cpp, its one user: what exists on it, and the rules that every entry
+// The device behind stub_cuda*.cpp, its users: what exists on it, and the rules that every entry
 // point keeps. All of it is guarded by `mutex`, which enter() holds.
 
 #include <cuda.h>
@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <list>
 #include <map>
@@ -51,9 +52,11 @@ struct Event {
 inline std::mutex mutex;
 inline StubCuda& state = stub_cuda_state;
 inline std::int64_t operations_done = 0;
+inline std::deque<Operation> waiting;  // under StubCuda::lazy
 inline int primary_references[kMostDevices] = {};
 inline char primary_contexts[kMostDevices] = {};  // only their addresses mean something
-inline std::map<void*, std::size_t> allocations;
+inline std::map<void*, std::size_t> allocations;  // of device memory
+inline std::map<void*, std::size_t> pinned;       // of page-locked host memory
 inline std::list<Library> libraries;
 inline std::list<Stream> streams;
 inline std::list<Event> events;
@@ -136,7 +139,20 @@ CUresult enter_unsafe(const char* name, Body body) {
   });
 }
 
-/// Runs an operation, or adds it to the capture of its stream.
+inline std::int64_t operations_enqueued() {
+  return operations_done + static_cast<std::int64_t>(waiting.size());
+}
+
+/// Runs what waits, in the order in which it came, until so many operations have run.
+inline void run_until(std::int64_t operations) {
+  while (operations_done < operations && !waiting.empty()) {
+    waiting.front()();
+    waiting.pop_front();
+    ++operations_done;
+  }
+}
+
+/// Enqueues an operation, or adds it to the capture of its stream.
 inline CUresult submit(CUstream handle, const Operation& operation) {
   Stream* stream = find(streams, handle);
   if (handle != nullptr && stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
@@ -144,18 +160,23 @@ inline CUresult submit(CUstream handle, const Operation& operation) {
     stream->captured.push_back(operation);
     return CUDA_SUCCESS;
   }
-  operation();
-  ++operations_done;
+  waiting.push_back(operation);
+  if (!state.lazy) run_until(operations_enqueued());
   return CUDA_SUCCESS;
 }
 
-inline bool is_allocated(CUdeviceptr address, std::size_t bytes) {
+inline bool is_in(const std::map<void*, std::size_t>& memory, CUdeviceptr address,
+                  std::size_t bytes) {
   const auto begin = static_cast<std::uintptr_t>(address);
-  return std::any_of(allocations.begin(), allocations.end(), [&](const auto& allocation) {
+  return std::any_of(memory.begin(), memory.end(), [&](const auto& allocation) {
     const auto start = reinterpret_cast<std::uintptr_t>(allocation.first);
     return begin >= start && begin - start <= allocation.second &&
            bytes <= allocation.second - (begin - start);
   });
+}
+
+inline bool is_allocated(CUdeviceptr address, std::size_t bytes) {
+  return is_in(allocations, address, bytes);
 }
 
 // NOLINTNEXTLINE(performance-no-int-to-ptr)

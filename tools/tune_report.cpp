@@ -23,8 +23,7 @@ std::size_t timed_in(const CellRecord& cell) {
 std::string gain_text(const Choice& choice) {
   if (choice.is_default) return "the default";
   if (choice.default_us <= 0) return "the default could not be measured";
-  return fmt::format("{:.1f}% faster than the default{}",
-                     100 * (choice.default_us / choice.us - 1),
+  return fmt::format("{:.1f}% faster than the default{}", 100 * (choice.default_us / choice.us - 1),
                      choice.is_incumbent ? ", and in use" : "");
 }
 

@@ -70,10 +70,10 @@ struct Stats {
   bool nvrtc_opened = false;          ///< whether libnvrtc was mapped by this Runtime
 };
 
-/// A resolved spec on a device: the hot handle. A cheap copyable reference to shared, immutable
-/// state; every member function is thread-safe. Its kernels, and the frequencies on the device,
-/// live as long as the last copy; destroy it after its work on every stream (and every graph) has
-/// finished.
+/// A resolved spec on a device: the hot handle. A cheap copyable reference to shared state, of
+/// which only the frequencies ever change; every member function is thread-safe. Its kernels, and
+/// the frequencies on the device, live as long as the last copy; destroy it after its work on every
+/// stream (and every graph) has finished.
 class Rope {
  public:
   /// Rotates as `args` says, asynchronously on `stream` (nullptr: the default stream) of this
@@ -81,6 +81,31 @@ class Rope {
   /// hash, file or environment access; legal during stream capture. Throws Error(invalid_argument)
   /// that names the argument, Error(driver) when the launch fails. Zero tokens: returns at once.
   void apply(const RopeArgs& args, CUstream_st* stream = nullptr) const;
+
+  /// Replaces the frequencies, of this Rope and all copies of it: for dynamic NTK as the context
+  /// grows, for the switch from LongRoPE's short list to its long one. Compiles nothing, allocates
+  /// no device memory, and leaves the device address of the frequencies as it is, so that a CUDA
+  /// graph captured before reads the new ones in every replay that comes after.
+  ///
+  /// On a device it is a copy on `stream` (nullptr: the default stream): work enqueued there before
+  /// the call rotates by the old frequencies, work enqueued after it by the new ones, dependent
+  /// launches included. It orders nothing on other streams: where those use this Rope or a graph of
+  /// it, let `stream` wait for an event behind their old work, and let them wait for one behind
+  /// this call; else a kernel may read some new and some old values. `frequencies` may change or go
+  /// once the call returns. It does not wait for the device, unless four earlier calls for this
+  /// Rope have still to run. Costs a copy of rotary_dim / 2 values and a lock; the first call for a
+  /// Rope also takes some page-locked host memory, which allocates and may take a millisecond.
+  ///
+  /// On kCpuDevice it takes effect at once and ignores `stream`; an apply() that has begun in
+  /// another thread goes on with the frequencies that it began with, all of them.
+  ///
+  /// Throws Error(invalid_argument), and nothing has changed, for frequencies that do not fit the
+  /// spec as in Runtime::rope; with AngleSource::table; for another attention factor, which is a
+  /// parameter of each launch that a captured graph would keep (dynamic NTK and LongRoPE keep
+  /// theirs; for another one, make another Rope); and for a `stream` that is being captured, as
+  /// every replay of that graph would set these frequencies again. Throws Error(driver) when a call
+  /// of the driver fails.
+  void set_frequencies(const Frequencies& frequencies, CUstream_st* stream = nullptr) const;
 
   const RopeSpec& spec() const noexcept;
   /// The device's ordinal, or kCpuDevice.
