@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ropejit/model.h"
+#include "src/text.h"
 #include "tests/refusal.h"
 
 namespace ropejit {
@@ -109,7 +110,8 @@ TEST_CASE("Gemma-3 has plain local layers and global ones that are stretched") {
   }
 }
 
-TEST_CASE("every model that ships with the tests loads but three") {
+TEST_CASE("every model that ships with the tests loads but three, and docs/models.md has its row") {
+  const std::string page = read_text(ROPEJIT_SOURCE_DIR "/docs/models.md");
   std::size_t folders = 0;
   for (const auto& item : std::filesystem::directory_iterator(ROPEJIT_TEST_DATA "/models")) {
     const std::string folder = item.path().filename().string();
@@ -118,6 +120,7 @@ TEST_CASE("every model that ships with the tests loads but three") {
         folder == "deepseek-v3" || folder == "qwen2-vl-7b" || folder == "qwen3-vl-4b";
     const std::string outcome = refusal([&] { validate(load_model(path_of(folder)).spec); });
     CHECK_MESSAGE(outcome.starts_with(waits ? "unsupported: " : "accepted"), outcome);
+    CHECK((page.find("\n| " + folder + " |") == std::string::npos) == waits);
     ++folders;
   }
   CHECK(folders == 21);
