@@ -184,7 +184,12 @@ def line(what, length, fields):
                        "attention_factor": nstr(attention_factor(p), 25), "turns": turns})
 
 
-lines = [line(*row) for row in cases()]
-with open(os.path.join(HERE, "scaled_frequencies.json"), "w") as out:
-    out.write("[\n" + ",\n".join(lines) + "\n]\n")
-print(len(lines), "cases")
+def main():
+    lines = [line(*row) for row in cases()]
+    with open(os.path.join(HERE, "scaled_frequencies.json"), "w") as out:
+        out.write("[\n" + ",\n".join(lines) + "\n]\n")
+    print(len(lines), "cases")
+
+
+if __name__ == "__main__":
+    main()
