@@ -190,7 +190,7 @@ TEST_CASE("the flavours part as positions grow, up to 4e-3 at the end of a conte
     return worst;
   };
   const float near = apart(4095), far = apart(131071);
-  MESSAGE("at 4095: ", near, ", at 131071: ", far);
+  INFO("at 4095: ", near, ", at 131071: ", far);
   CHECK(near > 0);
   CHECK(near < 3e-4f);
   CHECK(far > 1e-3f);

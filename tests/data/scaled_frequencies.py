@@ -152,7 +152,7 @@ def cases():
     case("yarn, ramp between pairs as of gpt-oss", rotary_dim=64, theta=150000.0, scaling="yarn", factor=32.0,
          truncate=False, **{trained: 4096})
     case("yarn, mscales that differ", **deepseek, mscale=0.707, mscale_all_dim=1.25)
-    case("yarn, attention_factor before mscales", **deepseek, mscale=0.707, mscale_all_dim=1.25, attention_factor=0.9)
+    case("yarn, attention_factor below 1", **deepseek, attention_factor=0.9)
     case("yarn, attention_factor", **qwen, attention_factor=1.3)
     case("yarn, a factor of 1", **{**qwen, "factor": 1.0})
     case("yarn, wide ramp", **qwen, beta_fast=1000.0, beta_slow=0.25)
