@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
@@ -25,23 +24,25 @@ inline Scaling family_named(const std::string& text) {
   return Scaling::none;
 }
 
-/// Reads a field where it is present, and says whether it is.
-template <class T>
-bool read_field(const nlohmann::json& fields, const char* field, T& into) {
+/// Reads a field where it is present, and says whether it is. `Json` is nlohmann::json, which no
+/// header includes.
+template <class Json, class T>
+bool read_field(const Json& fields, const char* field, T& into) {
   if (!fields.contains(field)) return false;
   fields.at(field).get_to(into);
   return true;
 }
 
-inline bool read_field(const nlohmann::json& fields, const char* field,
-                       std::optional<double>& into) {
+template <class Json>
+bool read_field(const Json& fields, const char* field, std::optional<double>& into) {
   if (!fields.contains(field)) return false;
-  into = fields.at(field).get<double>();
+  fields.at(field).get_to(into.emplace());
   return true;
 }
 
 /// The parameters whose fields `fields` has, by their names; fails the test if it has another.
-inline RotaryParameters rotary_parameters(const nlohmann::json& fields) {
+template <class Json>
+RotaryParameters rotary_parameters(const Json& fields) {
   RotaryParameters p;
   std::string scaling(name(p.scaling));
   const auto present = {
