@@ -144,7 +144,8 @@ def cases():
     for factor in (1.0, 2.5, 8.0):
         case("ntk", rotary_dim=64, scaling="ntk", factor=factor)
     case("ntk", rotary_dim=4, theta=500000.0, scaling="ntk", factor=4.0)
-    for factor, lengths in ((2.0, (0, 1, 2048, 2049, 5000, 131072)), (1.0, (4096, 8192)), (3.7, (2500, 1000000))):
+    for factor, lengths in ((2.0, (0, 1, 2048, 2049, 5000, 131072)), (1.0, (4096, 8192)), (2.6, (2048,)),
+                            (3.7, (2500, 1000000))):
         for length in lengths:
             case("dynamic", length, rotary_dim=64, scaling="dynamic", factor=factor, **{trained: 2048})
     case("yarn, length without effect", 1000000, **qwen)
@@ -157,6 +158,7 @@ def cases():
     case("yarn, a factor of 1", **{**qwen, "factor": 1.0})
     case("yarn, wide ramp", **qwen, beta_fast=1000.0, beta_slow=0.25)
     case("yarn, wide ramp between pairs", **qwen, beta_fast=100.5, beta_slow=0.3, truncate=False)
+    case("yarn, a step instead of a ramp", **qwen, beta_fast=2.0, beta_slow=2.0, truncate=False)
     for truncate in (True, False):
         case("yarn, ramp that would begin before the first pair", rotary_dim=64, scaling="yarn", factor=8.0,
              beta_fast=4096.0, beta_slow=2.0, truncate=truncate, **{trained: 2048})
