@@ -9,7 +9,9 @@
 #include "ropejit/model.h"
 #include "ropejit/reference.h"
 #include "ropejit/runtime.h"
+#include "ropejit/scaling.h"
 #include "ropejit/spec.h"
+#include "ropejit/table.h"
 #include "ropejit/tuning.h"
 
 #endif  // ROPEJIT_ROPEJIT_H_
