@@ -25,8 +25,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kFooter =
-    "Of a spec the two kernels of the built-in rule for many tokens are written: for calls with its\n"
-    "alignment, and for all others. Without --out the first kernel of the selection is printed, and\n"
+    "Of a spec the two kernels of the built-in rule for many tokens are written: for calls with "
+    "its\n"
+    "alignment, and for all others. Without --out the first kernel of the selection is printed, "
+    "and\n"
     "stderr says how many there are.\n"
     "Every source compiles by itself: nvcc -cubin -arch=sm_90 FILE.cu\n\n"
     "Examples:\n"
