@@ -3,15 +3,19 @@
 # model of tests/data/models/ on it, measures cold and warm start, runs part of the kernel matrix
 # under compute-sanitizer, measures the suite of docs/performance.md and other libraries, and prints a
 # short table last. docs/verification.md and docs/performance.md hold its results.
-#   bash tools/gpu.sh [--out DIR]     DIR: where the full logs go (default: build-gpu/logs)
-# COMMIT names the commit where the repository does not. Installs nothing; on a machine that cannot install xxhash.h, put it into .deps/include/.
+#   bash tools/gpu.sh [--out DIR] [STEP...]
+# DIR: where the full logs go (default: build-gpu/logs). STEP: of those at the end of this file; default: all.
+# COMMIT names the commit where the repository does not. Installs nothing; on a machine that cannot install
+# xxhash.h, put it into .deps/include/.
 set -uo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit
 
 logs=build-gpu/logs
 if [[ ${1:-} == --out && -n ${2:-} ]]; then
   logs=$2
+  shift 2
 fi
+steps=" $* "
 mkdir -p "$logs" && logs=$(cd -- "$logs" && pwd) || exit
 cache=$(mktemp -d)
 trap 'rm -rf -- "$cache"' EXIT
@@ -23,6 +27,7 @@ failed=0
 step() {
   local name=$1 start=$SECONDS result
   shift
+  [[ $steps == '  ' || $steps == *" $name "* ]] || return 0
   if "$@" >"$logs/$name.log" 2>&1; then
     result=$(grep -E ' passed, |tests passed|ERROR SUMMARY|(cold|warm|disk) start| cells  mean|fastest peer' "$logs/$name.log" | tail -n 7 | paste -sd ';')
   else
