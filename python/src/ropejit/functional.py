@@ -1,0 +1,193 @@
+"""The rotation as functions, by a table of cosines and sines."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+import numpy as np
+
+from . import _arrays, _handles
+from ._arrays import Array
+from .reference import rope_reference
+
+_BACKENDS = (None, "cuda", "reference")
+
+
+def build_rope_cache(
+    seq_len: int, head_dim: int, base: float = 10000.0, device=None, dtype=None
+) -> Tuple[Array, Array]:
+    """Cosines and sines of positions 0 to seq_len - 1, for :func:`apply_rope`.
+
+    ``cos[p, i] = cos(p * base**(-2 * i / head_dim))`` and likewise ``sin``: angles in radians, of
+    Su et al. 2021 (RoFormer), equation 15. Phases are exact 64-bit fixed point and cosines double,
+    whatever the dtype; the result is rounded once.
+
+    Args:
+        seq_len: rows, at least 0.
+        head_dim: elements of a head that rotate; even. Pass the rotary dimensions if they are fewer.
+        base: the base of the frequencies, called theta by some; at least 1.
+        device: of PyTorch; the tables are then tensors there.
+        dtype: of PyTorch or NumPy. float32 unless given; a NumPy dtype makes NumPy arrays.
+
+    Returns:
+        cos and sin, each [seq_len, head_dim / 2]. Tensors where PyTorch is installed and the dtype
+        is not NumPy's, else NumPy arrays.
+
+    Raises:
+        ValueError: a number is out of its range, or a device is given without PyTorch.
+        TypeError: the dtype is not one of floating point.
+    """
+    torch = _torch_for(device, dtype)
+    if seq_len < 0:
+        raise ValueError(f"seq_len = {seq_len}: must not be negative")
+    if head_dim < 2 or head_dim % 2 != 0:
+        raise ValueError(f"head_dim = {head_dim}: must be even and at least 2")
+    _check_floating(torch, dtype)
+    wide = np.float32 if dtype is None or dtype == (torch or np).float32 else np.float64
+    tables = tuple(np.empty((seq_len, head_dim // 2), wide) for _ in range(2))
+    _handles.frequencies(head_dim, float(base)).fill_table(*tables)
+    if torch is None:
+        cos, sin = (table.astype(dtype or np.float32, copy=False) for table in tables)
+    else:
+        dtype = dtype or torch.float32
+        cos, sin = (torch.from_numpy(table).to(device=device, dtype=dtype) for table in tables)
+    return cos, sin
+
+
+def apply_rope(
+    q: Optional[Array],
+    k: Optional[Array],
+    cos: Array,
+    sin: Array,
+    backend: Optional[str] = None,
+    *,
+    layout: str = "interleaved",
+    rotary_dim: Optional[int] = None,
+    offset: int = 0,
+    position_ids: Optional[Array] = None,
+    inverse: bool = False,
+) -> Tuple[Optional[Array], Optional[Array]]:
+    """Rotates q and k by the angles of a table; the results are new arrays.
+
+    A pair (x, y) of the head becomes ``(x * cos - y * sin, y * cos + x * sin)`` with the row of its
+    token's position and the column of its pair (Su et al. 2021, RoFormer, section 3.2.2). The
+    arithmetic is float32 on a GPU and double on the CPU, rounded once.
+
+    Args:
+        q: [batch, seq, heads, head_dim], of float32, float16 or bfloat16; any strides whose last one
+            is 1. Or None, to rotate k alone.
+        k: the same with as many heads as it likes (GQA), or None.
+        cos: [rows, rotary_dim / 2] or, with a table for each sequence, [batch, rows, rotary_dim / 2];
+            float32. Row p is that of position p.
+        sin: likewise.
+        backend: None: the kernel of the device that q is on. "cuda": the same, but refuses the CPU.
+            "reference": :func:`rope_reference`.
+        layout: which elements pair: "interleaved" (2i and 2i + 1: GPT-J, Cohere, GLM) or
+            "sequential" (i and i + rotary_dim / 2: GPT-NeoX and the Hugging Face Llama, Qwen, Gemma),
+            or another of the field's names for the two.
+        rotary_dim: leading elements of a head that rotate; the others are passed on. Twice the
+            columns of cos unless given.
+        offset: the position of token 0.
+        position_ids: [batch, seq], [1, seq] or [seq] of int32 or int64: the position of each token,
+            in place of an offset. A position without a row makes the token's rotary part NaN.
+        inverse: turn back: the inverse, and the gradient, of the rotation.
+
+    Returns:
+        q and k rotated, with None for an absent one. Of q's kind; NumPy arrays for kinds on the CPU
+        that nobody can write to (JAX).
+
+    Raises:
+        ValueError: a shape, stride, device or number is wrong; it names the argument.
+        TypeError: a dtype is wrong, or something is no array; it names the argument.
+    """
+    if _takes_reference(backend, q if q is not None else k):
+        return rope_reference(
+            q, k, cos, sin, layout=layout, rotary_dim=rotary_dim, offset=offset,
+            position_ids=position_ids, inverse=inverse,
+        )  # fmt: skip
+    return _rotate(
+        _handles.table_ropes, q, k, cos, sin, layout, rotary_dim, offset, position_ids, inverse,
+        in_place=False,
+    )  # fmt: skip
+
+
+def apply_rope_(
+    q: Optional[Array],
+    k: Optional[Array],
+    cos: Array,
+    sin: Array,
+    backend: Optional[str] = None,
+    *,
+    layout: str = "interleaved",
+    rotary_dim: Optional[int] = None,
+    offset: int = 0,
+    position_ids: Optional[Array] = None,
+    inverse: bool = False,
+) -> Tuple[Optional[Array], Optional[Array]]:
+    """As :func:`apply_rope`, but in place: returns q and k themselves, rotated.
+
+    Raises ValueError also for a read-only array and for backend "reference".
+    """
+    if _takes_reference(backend, q if q is not None else k):
+        raise ValueError("backend = 'reference': has no in-place version")
+    return _rotate(
+        _handles.table_ropes, q, k, cos, sin, layout, rotary_dim, offset, position_ids, inverse,
+        in_place=True,
+    )  # fmt: skip
+
+
+def _rotate(
+    ropes, q, k, cos, sin, layout, rotary_dim, offset, position_ids, inverse, in_place
+) -> Tuple[Optional[Array], Optional[Array]]:
+    """One call of the core, by the handles of `ropes`. Without cos and sin: exact angles."""
+    leader = q if q is not None else k
+    if leader is None:
+        raise ValueError("q and k: at least one of them must be given")
+    if rotary_dim is not None and (rotary_dim < 2 or rotary_dim % 2 != 0):
+        raise ValueError(f"rotary_dim = {rotary_dim}: must be even and at least 2")
+    q_in = None if q is None else _arrays.prepare(q, "q", in_place)
+    k_in = None if k is None else _arrays.prepare(k, "k", in_place)
+    q_out, k_out = q_in, k_in
+    if not in_place:
+        q_out = None if q is None else _arrays.empty_like(q_in)
+        k_out = None if k is None else _arrays.empty_like(k_in)
+    ropes.apply(
+        q_in, k_in, q_out, k_out, cos, sin, _handles.parse_layout(layout), rotary_dim or 0, inverse,
+        offset, None if position_ids is None else _arrays.contiguous(position_ids),
+        _arrays.stream_of(leader),
+    )  # fmt: skip
+    return (q, k) if in_place else (q_out, k_out)
+
+
+def _takes_reference(backend: Optional[str], leader: Array) -> bool:
+    if backend is None:
+        return False
+    if backend not in _BACKENDS:
+        raise ValueError(f"backend = {backend!r}: must be None, 'cuda' or 'reference'")
+    if backend == "cuda" and leader is not None and not _arrays.is_on_cuda(leader):
+        raise ValueError("backend = 'cuda': q and k must be on a CUDA device")
+    return backend == "reference"
+
+
+def _torch_for(device, dtype):
+    """PyTorch if a table is to be made of tensors, else None."""
+    if device is None and dtype is not None and type(dtype).__module__ != "torch":
+        return None
+    try:
+        import torch
+    except ImportError:
+        if device is None:
+            return None
+        raise ValueError(f"device = {device}: needs PyTorch, which is not installed") from None
+    return torch
+
+
+def _check_floating(torch, dtype) -> None:
+    if dtype is None:
+        return
+    if torch is not None:
+        floating = isinstance(dtype, torch.dtype) and dtype.is_floating_point
+    else:
+        floating = np.issubdtype(np.dtype(dtype), np.floating)
+    if not floating:
+        raise TypeError(f"dtype = {dtype}: must be one of floating point, of PyTorch or NumPy")
