@@ -34,7 +34,8 @@ void check_alike(const Array& array, const Array& other, bool also_heads) {
 
 void check_rows(const Array& array) {
   if (array.ndim() != 4) value_error(with_shape(array) + "must be [batch, seq, heads, head_dim]");
-  if (array.stride(3) != 1 && array.shape(3) > 1) {
+  // The strides of an array without elements say nothing.
+  if (array.stride(3) != 1 && array.shape(3) > 1 && array.view.size() > 0) {
     value_error(std::string(array.name) + ": the last dimension has stride " +
                 std::to_string(array.stride(3)) + ": must be contiguous (stride 1)");
   }
@@ -206,6 +207,7 @@ RopeArgs args_of_sequence(const Call& call, const RopeArgs& all, std::int64_t b)
 
 void check(const Call& call) {
   if (!call.q && !call.k) value_error("q and k: at least one of them must be given");
+  dtype_of(call.leader());
   check_pair(call.q, call.q_out, "q");
   check_pair(call.k, call.k_out, "k");
   if (call.q && call.k) check_alike(*call.k, *call.q, false);
@@ -213,7 +215,6 @@ void check(const Call& call) {
        {&call.q_out, &call.k, &call.k_out, &call.cos, &call.sin, &call.position_ids}) {
     check_device(call, *array);
   }
-  dtype_of(call.leader());
   if (call.head_dim() > 1024) value_error(with_shape(call.leader()) + "head_dim is at most 1024");
   check_position_ids(call);
   check_table(call);

@@ -24,7 +24,7 @@ def is_cupy(array: Array) -> bool:
 
 
 def namespace(array: Array):
-    """The module that makes arrays of this kind; NumPy's for kinds that the package has no word of."""
+    """The module that makes arrays of this kind; NumPy for kinds unknown to the package."""
     if is_torch(array):
         return sys.modules["torch"]
     if is_cupy(array):
@@ -64,7 +64,9 @@ def empty_like(array: Array) -> Array:
     if is_cupy(array):
         return namespace(array).empty(array.shape, array.dtype)
     if is_on_cuda(array):
-        raise TypeError(f"q or k: a {type(array).__name__} on CUDA: must be a PyTorch or CuPy array")
+        raise TypeError(
+            f"q or k: a {type(array).__name__} on CUDA: must be a PyTorch or CuPy array"
+        )
     return np.empty(array.shape, np.dtype(array.dtype))
 
 
@@ -78,7 +80,7 @@ def contiguous(array: Array) -> Array:
 
 
 def stream_of(array: Array) -> int:
-    """The current CUDA stream of the array's library as a pointer; 0, the default one, for others."""
+    """The current CUDA stream of the array's library, a pointer; 0, the default one, for others."""
     if is_torch(array):
         if not array.is_cuda:
             return 0

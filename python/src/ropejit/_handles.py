@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Dict, Union
 
 from . import _core
@@ -19,7 +20,12 @@ parse_layout = functools.lru_cache(maxsize=None)(_core.parse_layout)
 
 @functools.lru_cache(maxsize=64)
 def frequencies(rotary_dim: int, base: float) -> _core.Frequencies:
-    """Pair i turns by base^(-2i / rotary_dim) radians per position (Su et al. 2021, RoFormer)."""
+    """Pair i turns by base^(-2i / rotary_dim) radians per position (Su et al. 2021, RoFormer).
+
+    ValueError that names `base` if it is below 1.
+    """
+    if not (math.isfinite(base) and base >= 1):
+        raise ValueError(f"base = {base}: must be finite and at least 1")
     return _core.default_frequencies(rotary_dim, base)
 
 

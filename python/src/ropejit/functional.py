@@ -24,7 +24,7 @@ def build_rope_cache(
 
     Args:
         seq_len: rows, at least 0.
-        head_dim: elements of a head that rotate; even. Pass the rotary dimensions if they are fewer.
+        head_dim: elements of a head that rotate; even. Pass rotary_dim where it is smaller.
         base: the base of the frequencies, called theta by some; at least 1.
         device: of PyTorch; the tables are then tensors there.
         dtype: of PyTorch or NumPy. float32 unless given; a NumPy dtype makes NumPy arrays.
@@ -74,17 +74,17 @@ def apply_rope(
     arithmetic is float32 on a GPU and double on the CPU, rounded once.
 
     Args:
-        q: [batch, seq, heads, head_dim], of float32, float16 or bfloat16; any strides whose last one
-            is 1. Or None, to rotate k alone.
+        q: [batch, seq, heads, head_dim], of float32, float16 or bfloat16; any strides, the last
+            of which is 1. Or None, to rotate k alone.
         k: the same with as many heads as it likes (GQA), or None.
-        cos: [rows, rotary_dim / 2] or, with a table for each sequence, [batch, rows, rotary_dim / 2];
-            float32. Row p is that of position p.
+        cos: [rows, rotary_dim / 2] or, with a table for each sequence, [batch, rows,
+            rotary_dim / 2]; float32. Row p is that of position p.
         sin: likewise.
         backend: None: the kernel of the device that q is on. "cuda": the same, but refuses the CPU.
             "reference": :func:`rope_reference`.
         layout: which elements pair: "interleaved" (2i and 2i + 1: GPT-J, Cohere, GLM) or
-            "sequential" (i and i + rotary_dim / 2: GPT-NeoX and the Hugging Face Llama, Qwen, Gemma),
-            or another of the field's names for the two.
+            "sequential" (i and i + rotary_dim / 2: GPT-NeoX and the Hugging Face Llama, Qwen,
+            Gemma), or another of the field's names for the two.
         rotary_dim: leading elements of a head that rotate; the others are passed on. Twice the
             columns of cos unless given.
         offset: the position of token 0.

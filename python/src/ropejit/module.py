@@ -118,6 +118,7 @@ class RotaryEmbedding(_Base):
         return self._call(q, k, seq_len, offset, position_ids, inverse, in_place=True)
 
     def extra_repr(self) -> str:
+        """What repr() prints between the brackets."""
         return (
             f"dim={self.dim}, max_seq_len={self.max_seq_len}, base={self.base}, "
             f"layout={self.layout!r}, rotary_dim={self.rotary_dim}, angles={self.angles!r}"

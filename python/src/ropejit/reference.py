@@ -36,9 +36,7 @@ def rope_reference(
         rotary_dim = 2 * cos.shape[-1]
     _check(q, k, cos, sin, rotary_dim)
     half = rotary_dim // 2
-    cos, sin = (
-        _rows(table, leader, offset, position_ids)[..., :half] for table in (cos, sin)
-    )
+    cos, sin = (_rows(table, leader, offset, position_ids)[..., :half] for table in (cos, sin))
     sin = -sin if inverse else sin
     first, second = _pair_slices(_handles.parse_layout(layout), rotary_dim)
     return (

@@ -1,0 +1,101 @@
+"""RotaryEmbedding, on NumPy arrays."""
+
+import copy
+import pickle
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from conftest import assert_rotated, expected
+
+import ropejit
+
+ANGLES = ["table", "exact"]
+
+
+@pytest.mark.parametrize("angles", ANGLES)
+@pytest.mark.parametrize("layout", ["interleaved", "sequential"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_rotates(make, angles, layout, dtype):
+    rope = ropejit.RotaryEmbedding(64, 512, 500000.0, layout=layout, angles=angles)
+    q, k = make((2, 10, 8, 64), dtype), make((2, 10, 2, 64), dtype)
+    for result in (rope(q, k), rope(q, k, seq_len=10)):
+        assert_rotated(result[0], expected(q, np.arange(10), layout, base=500000.0), dtype)
+        assert_rotated(result[1], expected(k, np.arange(10), layout, base=500000.0), dtype)
+    none, k_rot = rope(None, k)
+    assert none is None
+    np.testing.assert_array_equal(k_rot, result[1])
+
+
+@pytest.mark.parametrize("angles", ANGLES)
+def test_decoding_token_by_token_is_rotating_all(make, angles):
+    rope = ropejit.RotaryEmbedding(dim=32, angles=angles)
+    q, k = make((2, 6, 4, 32)), make((2, 6, 2, 32))
+    q_all, k_all = rope(q, k)
+    for t in range(6):
+        q_rot, k_rot = rope(q[:, t : t + 1], k[:, t : t + 1], seq_len=1, offset=t)
+        np.testing.assert_array_equal(q_rot, q_all[:, t : t + 1])
+        np.testing.assert_array_equal(k_rot, k_all[:, t : t + 1])
+
+
+@pytest.mark.parametrize("angles", ANGLES)
+def test_a_sequence_beyond_max_seq_len(make, angles):
+    rope = ropejit.RotaryEmbedding(dim=16, max_seq_len=4, angles=angles)
+    q = make((1, 7, 2, 16))
+    for offset in (0, 3, 5, 100_000, -5):
+        assert_rotated(rope(q, offset=offset)[0], expected(q, np.arange(offset, offset + 7)))
+
+
+@pytest.mark.parametrize("angles", ANGLES)
+def test_position_ids_of_any_value(make, angles):
+    rope = ropejit.RotaryEmbedding(dim=16, max_seq_len=4, angles=angles)
+    q = make((2, 3, 2, 16))
+    ids = np.array([[5, -3, 1_000_000], [0, 1 << 22, 77]])
+    assert_rotated(rope(q, position_ids=ids)[0], expected(q, ids))
+
+
+@pytest.mark.parametrize("angles", ANGLES)
+def test_part_of_a_head_in_place_and_back(make, angles):
+    rope = ropejit.RotaryEmbedding(dim=32, rotary_dim=8, angles=angles)
+    q, k = make((1, 5, 2, 32)), make((1, 5, 1, 32))
+    q_before, k_before = q.copy(), k.copy()
+    same = rope.rotate_(q, k, offset=3)
+    assert same[0] is q and same[1] is k
+    assert_rotated(q, expected(q_before, np.arange(3, 8), rotary_dim=8))
+    rope.rotate_(q, k, offset=3, inverse=True)
+    np.testing.assert_allclose(q, q_before, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(k, k_before, rtol=0, atol=2e-6)
+
+
+def test_copies_and_pickles(make):
+    rope = ropejit.RotaryEmbedding(dim=16, base=123.0, layout="neox")
+    q = make((1, 5, 2, 16))
+    wanted, _ = rope(q)
+    for other in (copy.deepcopy(rope), copy.copy(rope), pickle.loads(pickle.dumps(rope))):
+        np.testing.assert_array_equal(other(q)[0], wanted)
+
+
+def test_threads(make):
+    rope = ropejit.RotaryEmbedding(dim=64, max_seq_len=1)
+    q = make((2, 50, 4, 64))
+    wanted = expected(q, np.arange(50))
+    results = [None] * 4
+
+    def work(i):
+        for _ in range(10):
+            results[i] = rope(q)[0]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        assert_rotated(result, wanted)
+
+
+def test_importing_the_package_imports_no_torch():
+    code = "import sys, ropejit; assert 'torch' not in sys.modules; ropejit.stats()"
+    subprocess.run([sys.executable, "-c", code], check=True)
