@@ -6,7 +6,7 @@
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
-# shellcheck source=../tools/setup.sh
+# shellcheck source=tools/setup.sh
 source tools/setup.sh
 
 folder=$PWD/build-python
