@@ -126,10 +126,11 @@ void check_position_ids(const Call& call) {
   if (!call.position_ids) return;
   const Array& ids = *call.position_ids;
   index_type_of(ids);
-  const std::size_t last = ids.ndim() - 1;
   const bool shared = ids.ndim() == 1;
-  if ((!shared && ids.ndim() != 2) || ids.shape(last) != call.seq() ||
-      (!shared && ids.shape(0) != call.batch() && ids.shape(0) != 1)) {
+  const std::size_t last = shared ? 0 : 1;
+  const bool fits = (shared || ids.ndim() == 2) && ids.shape(last) == call.seq() &&
+                    (shared || ids.shape(0) == call.batch() || ids.shape(0) == 1);
+  if (!fits) {
     value_error(with_shape(ids) + "must be [batch, seq] = [" + std::to_string(call.batch()) + ", " +
                 std::to_string(call.seq()) + "], [1, seq] or [seq]");
   }

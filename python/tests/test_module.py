@@ -42,7 +42,7 @@ def test_decoding_token_by_token_is_rotating_all(make, angles):
 def test_a_sequence_beyond_max_seq_len(make, angles):
     rope = ropejit.RotaryEmbedding(dim=16, max_seq_len=4, angles=angles)
     q = make((1, 7, 2, 16))
-    for offset in (0, 3, 5, 100_000, -5):
+    for offset in (0, 3, 5, 100_000, -5, 10**9, np.int64(6)):
         assert_rotated(rope(q, offset=offset)[0], expected(q, np.arange(offset, offset + 7)))
 
 
@@ -73,6 +73,17 @@ def test_copies_and_pickles(make):
     wanted, _ = rope(q)
     for other in (copy.deepcopy(rope), copy.copy(rope), pickle.loads(pickle.dumps(rope))):
         np.testing.assert_array_equal(other(q)[0], wanted)
+
+
+def test_other_threads_run_while_the_cpu_rotates(make):
+    rope = ropejit.RotaryEmbedding(dim=128, angles="exact")
+    q = make((1, 2048, 32, 128))
+    thread = threading.Thread(target=rope, args=(q,))
+    thread.start()
+    turns = 0
+    while thread.is_alive():
+        turns += 1
+    assert turns > 100
 
 
 def test_threads(make):

@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import sysconfig
 
 import pytest
 
@@ -39,6 +40,12 @@ def test_every_public_name_is_there_and_documented():
         assert getattr(ropejit, name).__doc__, name
     with pytest.raises(AttributeError, match="rotate"):
         ropejit.rotate
+
+
+def test_the_command_line_tool_comes_along():
+    tool = pathlib.Path(sysconfig.get_path("scripts")) / "ropejit"
+    printed = subprocess.run([tool, "--version"], check=True, capture_output=True, text=True).stdout
+    assert importlib.metadata.version("ropejit") in printed
 
 
 def test_importing_the_package_imports_no_torch():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Optional, Tuple
 
 import numpy as np
@@ -143,8 +144,10 @@ def _rotate(
     leader = q if q is not None else k
     if leader is None:
         raise ValueError("q and k: at least one of them must be given")
-    if rotary_dim is not None and (rotary_dim < 2 or rotary_dim % 2 != 0):
-        raise ValueError(f"rotary_dim = {rotary_dim}: must be even and at least 2")
+    offset = _integer("offset", offset)
+    rotary_dim = None if rotary_dim is None else _integer("rotary_dim", rotary_dim)
+    if rotary_dim is not None and (not 2 <= rotary_dim <= 1024 or rotary_dim % 2 != 0):
+        raise ValueError(f"rotary_dim = {rotary_dim}: must be even, from 2 to 1024")
     q_in = None if q is None else _arrays.prepare(q, "q", in_place)
     k_in = None if k is None else _arrays.prepare(k, "k", in_place)
     q_out, k_out = q_in, k_in
@@ -157,6 +160,17 @@ def _rotate(
         _arrays.stream_of(leader),
     )  # fmt: skip
     return (q, k) if in_place else (q_out, k_out)
+
+
+def _integer(name: str, value) -> int:
+    """A Python int of 64 bits. TypeError or ValueError that names it for anything else."""
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} = {value!r}: must be an integer") from None
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name} = {value}: must fit into 64 bits")
+    return value
 
 
 def _takes_reference(backend: Optional[str], leader: Array) -> bool:

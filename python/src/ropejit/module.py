@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _arrays, _handles
 from ._arrays import Array
-from .functional import _rotate, build_rope_cache
+from .functional import _integer, _rotate, build_rope_cache
 
 try:
     from torch.nn import Module as _Base
@@ -24,6 +24,10 @@ except ImportError:
             return f"{type(self).__name__}({self.extra_repr()})"
 
 
+# That a table may grow to: 64 MiB for a head of 128.
+_MOST_ROWS = 131_072
+
+
 class RotaryEmbedding(_Base):
     """Rotates queries and keys by their positions. A torch.nn.Module where PyTorch is installed.
 
@@ -33,13 +37,14 @@ class RotaryEmbedding(_Base):
 
     Args:
         dim: elements of a head; even.
-        max_seq_len: rows that a table begins with. Longer sequences make it grow.
+        max_seq_len: rows that a table begins with. Longer sequences make it grow, up to 131,072
+            rows; positions beyond take exact angles.
         base: the base of the frequencies; at least 1.
         layout: "interleaved" or "sequential"; see :func:`ropejit.apply_rope`.
         rotary_dim: leading elements of a head that rotate; all of them unless given.
         angles: "table": by float32 cosines and sines of each position, computed in double. "exact":
             no table; the kernel computes the angle, exactly to 64 bits at any position. Negative
-            offsets and position_ids take exact angles either way.
+            offsets and position_ids take exact angles either way, so they may have any values.
 
     Raises:
         ValueError: an argument is out of its range; it is named.
@@ -131,12 +136,15 @@ class RotaryEmbedding(_Base):
     def _call(self, q, k, seq_len, offset, position_ids, inverse, in_place):
         leader = q if q is not None else k
         self._check(leader, seq_len)
-        if self.angles == "exact" or position_ids is not None or offset < 0:
+        offset = _integer("offset", offset)
+        rows = offset + leader.shape[1]
+        in_table = 0 <= offset and rows <= self._most_rows() and position_ids is None
+        if self.angles == "exact" or not in_table:
             ropes = _handles.exact_ropes(self.rotary_dim, self.base)
             cos = sin = None
         else:
             ropes = _handles.table_ropes
-            cos, sin = self._table(leader, offset + leader.shape[1])
+            cos, sin = self._table(leader, rows)
         return _rotate(
             ropes, q, k, cos, sin, self.layout, self.rotary_dim, offset, position_ids, inverse,
             in_place,
@@ -155,13 +163,17 @@ class RotaryEmbedding(_Base):
         if seq_len is not None and seq_len < shape[1]:
             raise ValueError(f"seq_len = {seq_len}: must be at least q's {shape[1]} tokens")
 
+    def _most_rows(self) -> int:
+        return max(self.max_seq_len, _MOST_ROWS)
+
     def _table(self, leader: Array, rows: int) -> Tuple[Array, Array]:
         """Of at least `rows` rows, where `leader` is."""
         device = leader.device if _arrays.is_torch(leader) else None
         table = self._tables.get(device)
         if table is None or table[0].shape[0] < rows:
             length = self.max_seq_len if table is None else 2 * table[0].shape[0]
-            table = _make_table(max(length, rows), self.rotary_dim, self.base, leader)
+            length = max(min(length, self._most_rows()), rows)
+            table = _make_table(length, self.rotary_dim, self.base, leader)
             self._tables[device] = table
         return table
 
