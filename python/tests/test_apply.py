@@ -170,3 +170,9 @@ def test_build_rope_cache(base):
     np.testing.assert_allclose(wide, np.cos(phase), rtol=0, atol=3e-13)
     narrow, _ = ropejit.build_rope_cache(1000, 64, base, dtype=np.float16)
     np.testing.assert_array_equal(narrow, wide.astype(np.float16))
+
+
+def test_a_table_that_all_sequences_share_by_strides_alone(make):
+    q = make((3, 4, 2, 16))
+    cos, sin = (np.broadcast_to(one, (3, 4, 8)) for one in table(4, 16))
+    assert_rotated(ropejit.apply_rope(q, None, cos, sin)[0], expected(q, np.arange(4)))
