@@ -45,14 +45,15 @@ def build_rope_cache(
         raise ValueError(f"head_dim = {head_dim}: must be even and at least 2")
     _check_floating(torch, dtype)
     wide = np.float32 if dtype is None or dtype == (torch or np).float32 else np.float64
-    tables = tuple(np.empty((seq_len, head_dim // 2), wide) for _ in range(2))
-    _handles.frequencies(head_dim, float(base)).fill_table(*tables)
-    if torch is None:
-        cos, sin = (table.astype(dtype or np.float32, copy=False) for table in tables)
-    else:
-        dtype = dtype or torch.float32
-        cos, sin = (torch.from_numpy(table).to(device=device, dtype=dtype) for table in tables)
-    return cos, sin
+    cos, sin = (np.empty((seq_len, head_dim // 2), wide) for _ in range(2))
+    _handles.frequencies(head_dim, float(base)).fill_table(cos, sin)
+
+    def deliver(table):
+        if torch is None:
+            return table.astype(dtype or np.float32, copy=False)
+        return torch.from_numpy(table).to(device=device, dtype=dtype or torch.float32)
+
+    return deliver(cos), deliver(sin)
 
 
 def apply_rope(

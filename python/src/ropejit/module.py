@@ -20,6 +20,9 @@ except ImportError:
         def __call__(self, *args, **kwargs):
             return self.forward(*args, **kwargs)
 
+        def extra_repr(self) -> str:
+            return ""
+
         def __repr__(self) -> str:
             return f"{type(self).__name__}({self.extra_repr()})"
 
