@@ -2,12 +2,17 @@
 # Builds the Python package from this checkout, as `pip install .` does, in an environment of its
 # own in build-python/, and runs its tests. Arguments go to pytest. Tests of PyTorch run where the
 # environment has it: ROPEJIT_PYTHON=<python> takes another interpreter than python3 and lets the
-# environment see its packages.
+# environment see its packages. ropejit_ROOT=<prefix> takes the library that is installed there
+# instead of building it.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 # shellcheck source=tools/setup.sh
 source tools/setup.sh
+
+python=${ROPEJIT_PYTHON:-python3}
+buildable='import ensurepip, os, sysconfig, venv; os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))'
+"$python" -c "$buildable" 2>/dev/null || install_packages python3 python3-venv python3-dev
 
 folder=$PWD/build-python
 venv=$folder/venv
@@ -15,7 +20,7 @@ options=()
 if [[ -n ${ROPEJIT_PYTHON:-} ]]; then
   options=(--system-site-packages)
 fi
-[[ -x $venv/bin/python ]] || "${ROPEJIT_PYTHON:-python3}" -m venv "${options[@]}" "$venv"
+[[ -x $venv/bin/python ]] || "$python" -m venv "${options[@]}" "$venv"
 pip=("$venv/bin/python" -m pip --disable-pip-version-check)
 "${pip[@]}" install --quiet 'scikit-build-core>=0.10' 'nanobind>=2.4' 'numpy>=1.23' pytest
 
@@ -26,6 +31,7 @@ if command -v ccache >/dev/null; then
 fi
 start=$SECONDS
 "${pip[@]}" install --quiet --no-build-isolation --no-deps --force-reinstall \
-  --config-settings="build-dir=$folder/cmake" ./python
+  --config-settings="build-dir=$folder/cmake" \
+  --config-settings="cmake.define.ropejit_ROOT=${ropejit_ROOT:-}" ./python
 echo "built and installed in $((SECONDS - start)) s"
 "$venv/bin/python" -m pytest -q python "$@"

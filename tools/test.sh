@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds everything and runs every test; then builds again with the address and undefined behaviour
-# sanitizers, in build-asan/, and runs there the tests that need no GPU. GPU tests are reported as
-# skipped on a machine without one.
+# Builds everything and runs every test; then the Python package and its tests; then builds again with
+# the address and undefined behaviour sanitizers, in build-asan/, and runs there the tests that need no
+# GPU. GPU tests are reported as skipped on a machine without one.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -31,7 +31,19 @@ tree() {
   summary+=("$1: $result in $((SECONDS - start)) s")
 }
 
+# The Python package over the library that was built above.
+python_package() {
+  local start=$SECONDS result=passed
+  printf '\n== python\n'
+  if ! cmake --install build --prefix build-python/prefix >/dev/null ||
+    ! ropejit_ROOT="$PWD/build-python/prefix" bash python/test.sh; then
+    result=FAILED failed=1
+  fi
+  summary+=("python: $result in $((SECONDS - start)) s")
+}
+
 tree build ""
+python_package
 tree build-asan address,undefined -L '^cpu$'
 
 printf '\n== summary\n'
