@@ -45,9 +45,6 @@ void check_counts(const RopeArgs& args) {
 
 void check_sizes(const Call& call) {
   const RopeArgs& args = call.args;
-  // A row takes at least one thread of a grid of fewer than 2^31 blocks; 2^40 rows keep every
-  // product of counts far from 2^63.
-  constexpr std::int64_t kMostRows = std::int64_t{1} << 40;
   if (args.batch > std::numeric_limits<std::int32_t>::max()) {
     throw Error(ErrorCode::unsupported,
                 fmt::format("batch = {}: at most 2^31 - 1 sequences", args.batch));
@@ -61,9 +58,8 @@ void check_sizes(const Call& call) {
   }
 }
 
-/// `of` is a power of two: no division, which takes as long as a dozen other instructions.
-bool is_multiple(const void* pointer, std::size_t of) {
-  return (reinterpret_cast<std::uintptr_t>(pointer) & (of - 1)) == 0;
+bool is_at_multiple(const void* pointer, std::size_t power_of_two) {
+  return is_multiple(reinterpret_cast<std::uintptr_t>(pointer), power_of_two);
 }
 
 void check_tensor(const NamedTensor& named, std::int64_t element_bytes) {
@@ -72,7 +68,7 @@ void check_tensor(const NamedTensor& named, std::int64_t element_bytes) {
     refuse(fmt::format("{}.stride_dim = {}: the last dimension must be contiguous (stride 1)",
                        named.name, tensor.stride_dim));
   }
-  if (!is_multiple(tensor.data, static_cast<std::size_t>(element_bytes))) {
+  if (!is_at_multiple(tensor.data, static_cast<std::size_t>(element_bytes))) {
     refuse(fmt::format("{}.data = {}: must be aligned to its {}-byte elements", named.name,
                        fmt::ptr(tensor.data), element_bytes));
   }
@@ -174,7 +170,7 @@ std::int64_t check_overlaps(const Call& call) {
 }
 
 void check_index_pointer(const char* name, const void* pointer, IndexType type) {
-  if (!is_multiple(pointer, size_of(type))) {
+  if (!is_at_multiple(pointer, size_of(type))) {
     refuse(fmt::format("{} = {}: must be aligned to its {}-byte integers", name, fmt::ptr(pointer),
                        size_of(type)));
   }
@@ -218,7 +214,7 @@ void check_table(const RopeSpec& spec, const CosSinTable& table) {
   for (const auto& [field, pointer] : {std::pair{"cos", table.cos}, std::pair{"sin", table.sin}}) {
     if (pointer == nullptr)
       refuse(fmt::format("table.{} = null: angle source table needs it", field));
-    if (!is_multiple(pointer, alignof(float))) {
+    if (!is_at_multiple(pointer, alignof(float))) {
       refuse(fmt::format("table.{} = {}: must be aligned to 4 bytes", field, fmt::ptr(pointer)));
     }
   }

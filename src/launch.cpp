@@ -91,10 +91,6 @@ std::uintptr_t tensor_bits(const RopeSpec& spec, const RopeArgs& args, const Ten
          static_cast<std::uintptr_t>(strides) * size_of(spec.dtype);
 }
 
-bool is_multiple(std::uintptr_t n, int power_of_two) {
-  return (n & static_cast<std::uintptr_t>(power_of_two - 1)) == 0;
-}
-
 }  // namespace
 
 std::uintptr_t table_bits(const CosSinTable& table) noexcept {
@@ -111,9 +107,10 @@ AddressBits address_bits(const RopeSpec& spec, const RopeArgs& args) noexcept {
 }
 
 bool aligned_to(const RopeSpec& spec, const AddressBits& bits, int alignment) noexcept {
-  if (!is_multiple(bits.tensors, alignment)) return false;
+  if (!is_multiple(bits.tensors, static_cast<std::uintptr_t>(alignment))) return false;
   return spec.angles != AngleSource::table ||
-         is_multiple(bits.table, table_alignment(alignment, spec.rotary()));
+         is_multiple(bits.table,
+                     static_cast<std::uintptr_t>(table_alignment(alignment, spec.rotary())));
 }
 
 kernel::Divisor divisor(std::uint64_t d) noexcept {

@@ -10,6 +10,16 @@
 
 namespace ropejit {
 
+/// Rows (tokens x heads) of one call at most. One takes at least a thread of a grid of fewer than
+/// 2^31 blocks, and every product of counts stays far from 2^63.
+inline constexpr std::int64_t kMostRows = std::int64_t{1} << 40;
+
+/// Without a division, which takes as long as a dozen other instructions where only the run knows
+/// the divisor.
+constexpr bool is_multiple(std::uintptr_t n, std::uintptr_t power_of_two) noexcept {
+  return (n & (power_of_two - 1)) == 0;
+}
+
 /// All base addresses and strides in bytes that a call uses, or-ed: a multiple of 2^n if and only
 /// if each of them is.
 struct AddressBits {

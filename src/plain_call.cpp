@@ -8,7 +8,6 @@ namespace {
 constexpr int kCountBits = 26;
 constexpr int kStrideBits = 32;
 constexpr int kAddressBits = 60;
-constexpr std::uint64_t kMostRows = std::uint64_t{1} << 40;
 
 // All is unsigned, so that what is not plain may wrap before that is known. What is plain does not.
 
@@ -142,7 +141,7 @@ LayoutFacts facts_of(const CallLayout& layout) {
                       static_cast<std::uint64_t>(layout.head_dim)};
   facts.tokens = counts.sequences * counts.tokens;
   const auto heads = static_cast<std::uint64_t>(std::max(layout.q_heads, layout.kv_heads));
-  if (facts.tokens * heads > kMostRows) return facts;
+  if (facts.tokens * heads > std::uint64_t{kMostRows}) return facts;
 
   const auto rows = [&](bool present, const Tensor& tensor, int head_count) {
     return present ? rows_of(counts, tensor, head_count) : Rows{};
@@ -202,8 +201,7 @@ std::optional<CallFacts> plain_facts(const RopeSpec& spec, const RopeArgs& args)
   const std::uint64_t k = address(args.k), k_out = address(args.k_out);
   const std::uint64_t addresses = q | q_out | k | k_out;
   const bool plain = facts.plain & ((q == 0) == (q_out == 0)) & ((k == 0) == (k_out == 0)) &
-                     (addresses >> kAddressBits == 0) &
-                     ((addresses & (size_of(spec.dtype) - 1)) == 0);
+                     (addresses >> kAddressBits == 0) & is_multiple(addresses, size_of(spec.dtype));
   if (!plain || !placed_well(facts, q, q_out, k, k_out)) return {};
   CallFacts result;
   result.tokens = static_cast<std::int64_t>(facts.tokens);

@@ -8,16 +8,11 @@
 
 #include "ropejit/model.h"
 #include "src/text.h"
+#include "tests/model_fixture.h"
 #include "tests/refusal.h"
 
 namespace ropejit {
 namespace {
-
-std::string path_of(const std::string& folder) {
-  return ROPEJIT_TEST_DATA "/models/" + folder + "/config.json";
-}
-
-ModelRope parse(const std::string& json) { return parse_model(json, "config.json"); }
 
 /// What a config is refused with, without the file's name.
 std::string refused(const std::string& json) {

@@ -5,16 +5,11 @@
 #include <string>
 #include <utility>
 
+#include "tests/model_fixture.h"
 #include "tests/refusal.h"
 
 namespace ropejit {
 namespace {
-
-std::string path_of(const std::string& folder) {
-  return ROPEJIT_TEST_DATA "/models/" + folder + "/config.json";
-}
-
-ModelRope parse(const std::string& json) { return parse_model(json, "config.json"); }
 
 std::string refused(const std::string& json) {
   return refusal([&] { parse(json); });
