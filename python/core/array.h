@@ -4,25 +4,69 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "core/exchange.h"
 #include "ropejit/ropejit.h"
 
 namespace ropejit::python {
 
-/// An array of any library that speaks DLPack (or, on the CPU, the buffer protocol), where it lies
-/// and with the strides that it has: nothing is copied. Keeps the memory alive while it lives.
-struct Array {
-  std::string_view name;  ///< of the argument, for messages
-  nanobind::ndarray<nanobind::ro> view;
+/// Element type, as DLPack numbers it.
+struct ElementType {
+  std::uint8_t code = 0, bits = 0;
+  std::uint16_t lanes = 1;
 
-  void* data() const { return const_cast<void*>(view.data()); }
-  std::size_t ndim() const { return view.ndim(); }
-  std::int64_t shape(std::size_t i) const { return static_cast<std::int64_t>(view.shape(i)); }
-  std::int64_t stride(std::size_t i) const { return view.stride(i); }  ///< in elements
+  bool operator==(const ElementType&) const = default;
+};
+inline constexpr ElementType kFloat32{2, 32}, kFloat64{2, 64};
+
+/// An array of any library that speaks DLPack (or, on the CPU, the buffer protocol), where it lies
+/// and with the strides that it has: nothing is copied. The memory lives as long as the argument
+/// that it was made from and this.
+class Array {
+ public:
+  Array(std::string_view name, const DlTensor& view, const ExchangeApi* api);
+  Array(std::string_view name, nanobind::ndarray<nanobind::ro> view);
+
+  std::string_view name() const { return name_; }  ///< of the argument, for messages
+  void* data() const { return data_; }
+  ElementType type() const { return type_; }
+  std::size_t ndim() const { return ndim_; }
+  std::int64_t shape(std::size_t i) const { return shape_[i]; }
+  std::int64_t stride(std::size_t i) const { return stride_[i]; }  ///< in elements
+  std::int32_t device_type() const { return device_type_; }
+  std::int32_t device_id() const { return device_id_; }
+
+  /// [tokens, ...] becomes [1, tokens, ...]; messages go on to print the shape without the 1.
+  void add_batch();
+
+  /// What its library works on now, on the array's CUDA device; the default stream where the
+  /// library does not say.
+  CUstream_st* current_stream() const;
+
+  /// Such as `[2, 16, 8, 64]`, for messages.
+  std::string shape_text() const;
+  /// Such as `float32`, for messages.
+  std::string type_text() const;
+
+ private:
+  static constexpr std::size_t kMostDimensions = 8;
+
+  void set_dimensions(std::int64_t ndim, const std::int64_t* shape, const std::int64_t* strides);
+
+  std::string_view name_;
+  void* data_;
+  ElementType type_;
+  std::int32_t device_type_, device_id_;
+  std::size_t ndim_ = 0;
+  bool batch_added_ = false;
+  std::array<std::int64_t, kMostDimensions> shape_{}, stride_{};
+  const ExchangeApi* api_ = nullptr;
+  nanobind::ndarray<nanobind::ro> owner_{};
 };
 
 enum class Access { read, write };
@@ -37,11 +81,6 @@ int device_of(const Array& array);
 Dtype dtype_of(const Array& array);
 /// Throws TypeError that names the argument unless it is int32 or int64.
 IndexType index_type_of(const Array& array);
-
-/// Such as `[2, 16, 8, 64]`, for messages.
-std::string shape_text(const Array& array);
-/// Such as `float32`, for messages.
-std::string dtype_text(const Array& array);
 
 /// Throw ValueError and TypeError.
 [[noreturn]] void value_error(const std::string& message);

@@ -3,48 +3,65 @@
 #include <algorithm>
 #include <utility>
 
-namespace ropejit::python {
-namespace {
+#include "core/rotary.h"
 
-void check_angles(const Call& call, bool has_frequencies) {
-  if (has_frequencies && call.cos) value_error("cos: exact angles take no table");
-  if (!has_frequencies && !call.cos) value_error("cos: must be given");
+namespace ropejit::python {
+
+Ropes::Ropes(std::shared_ptr<Runtimes> runtimes, std::optional<RotaryParameters> parameters)
+    : runtimes_(std::move(runtimes)),
+      parameters_(std::move(parameters)),
+      depends_on_length_(parameters_ && depends_on_length(*parameters_)) {
+  frequencies(0);
 }
 
-}  // namespace
-
-Ropes::Ropes(std::shared_ptr<Runtime> runtime, std::optional<Frequencies> frequencies)
-    : runtime_(std::move(runtime)), frequencies_(std::move(frequencies)) {}
-
-void Ropes::apply(const Call& call, CUstream_st* stream) {
-  check_angles(call, frequencies_.has_value());
+bool Ropes::apply(Call& call, std::int64_t length, std::optional<CUstream_st*> stream) {
+  if (parameters_ && call.cos) value_error("cos: exact angles take no table");
+  if (!parameters_ && !call.cos) value_error("cos: must be given");
   check(call);
+  if (!is_readable(call)) return false;
   const int device = device_of(call.leader());
   const RopeSpec spec = spec_of(call);
-  validate(spec);
-  if (call.batch() == 0 || call.seq() == 0) return;
-  const Rope rope = find(spec, device);
-  if (device != kCpuDevice) {
-    python::apply(rope, call, stream);
-    return;
+  if (call.batch() == 0 || call.seq() == 0) {
+    validate(spec);
+    return true;
   }
-  const nanobind::gil_scoped_release unlocked;
-  python::apply(rope, call, stream);
+  if (device != kCpuDevice) {
+    CUstream_st* const on = stream ? *stream : call.leader().current_stream();
+    python::apply(find(spec, device, length, on), call, on);
+    return true;
+  }
+  const Rope rope = find(spec, device, length, nullptr);
+  // Frequencies that another thread sets meanwhile must not be those of this call.
+  std::optional<nanobind::gil_scoped_release> unlocked;
+  if (!depends_on_length_) unlocked.emplace();
+  python::apply(rope, call, nullptr);
+  return true;
 }
 
-Rope Ropes::find(const RopeSpec& spec, int device) {
-  const auto fits = [&](const Rope& rope) {
-    return rope.device() == device && rope.spec() == spec;
+Rope Ropes::find(const RopeSpec& spec, int device, std::int64_t length, CUstream_st* stream) {
+  if (depends_on_length_) length = effective_length(*parameters_, length);
+  const auto fits = [&](const Made& made) {
+    return made.rope.device() == device && made.rope.spec() == spec;
   };
   const auto known = std::find_if(made_.begin(), made_.end(), fits);
-  if (known != made_.end()) return *known;
-  const Rope rope = [&] {
-    const nanobind::gil_scoped_release unlocked;
-    return runtime_->rope(spec, frequencies_.value_or(Frequencies{}), device);
-  }();
-  // Another thread may have made one meanwhile: two alike do no harm.
-  made_.push_back(rope);
-  return rope;
+  if (known == made_.end()) {
+    const Rope rope = [&] {
+      const nanobind::gil_scoped_release unlocked;
+      return runtimes_->current()->rope(spec, frequencies(length), device);
+    }();
+    // Another thread may have made one meanwhile: two alike do no harm.
+    made_.push_back({rope, length});
+    return rope;
+  }
+  if (depends_on_length_ && known->length != length) {
+    known->rope.set_frequencies(frequencies(length), stream);
+    known->length = length;
+  }
+  return known->rope;
+}
+
+Frequencies Ropes::frequencies(std::int64_t length) const {
+  return parameters_ ? make_frequencies(*parameters_, length) : Frequencies{};
 }
 
 }  // namespace ropejit::python

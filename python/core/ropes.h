@@ -1,32 +1,45 @@
 #ifndef ROPEJIT_PYTHON_CORE_ROPES_H_
 #define ROPEJIT_PYTHON_CORE_ROPES_H_
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "core/call.h"
+#include "core/runtimes.h"
 
 namespace ropejit::python {
 
-/// The handles that were made for one set of frequencies, or for tables: one per spec and device.
-/// Its state is guarded by the interpreter's lock, which is released while a handle is made.
+/// The handles that were made for one set of rotary parameters, or for tables: one per spec and
+/// device. Its state is guarded by the interpreter's lock, which is released while a handle is
+/// made.
 class Ropes {
  public:
-  /// Without frequencies: for calls with a table. `runtime` is shared with other Ropes.
-  Ropes(std::shared_ptr<Runtime> runtime, std::optional<Frequencies> frequencies);
+  /// Without parameters: for calls with a table. Throws what make_frequencies() throws.
+  Ropes(std::shared_ptr<Runtimes> runtimes, std::optional<RotaryParameters> parameters);
 
-  /// Rotates. On a CUDA device asynchronously on `stream`; on the CPU with the interpreter's lock
-  /// released. The first call of a spec may compile. Throws ValueError, TypeError and
-  /// ropejit::Error.
-  void apply(const Call& call, CUstream_st* stream);
+  /// Rotates, by the frequencies for sequences of up to `length` tokens where they depend on it
+  /// (0: up to the trained context). On a CUDA device asynchronously on `stream` (absent: the
+  /// current one of the arrays' library); on the CPU with the interpreter's lock released. The
+  /// first call of a spec may compile. Does nothing and returns false where the call is right but
+  /// its table or indices have to be copied first, see is_readable(). Throws ValueError, TypeError
+  /// and ropejit::Error.
+  bool apply(Call& call, std::int64_t length, std::optional<CUstream_st*> stream);
 
  private:
-  Rope find(const RopeSpec& spec, int device);
+  struct Made {
+    Rope rope;
+    std::int64_t length;  ///< that its frequencies are for
+  };
 
-  std::shared_ptr<Runtime> runtime_;
-  std::optional<Frequencies> frequencies_;
-  std::vector<Rope> made_;
+  Rope find(const RopeSpec& spec, int device, std::int64_t length, CUstream_st* stream);
+  Frequencies frequencies(std::int64_t length) const;
+
+  std::shared_ptr<Runtimes> runtimes_;
+  std::optional<RotaryParameters> parameters_;
+  bool depends_on_length_;
+  std::vector<Made> made_;
 };
 
 }  // namespace ropejit::python

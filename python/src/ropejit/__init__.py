@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._handles import stats
+from ._handles import set_cache_dir, stats
 from .functional import apply_rope, apply_rope_, build_rope_cache
+from .prewarming import PrewarmReport, prewarm
 from .reference import rope_reference
 
 if TYPE_CHECKING:
     from .module import RotaryEmbedding
 
 __all__ = [
+    "PrewarmReport",
     "RotaryEmbedding",
     "apply_rope",
     "apply_rope_",
     "build_rope_cache",
+    "prewarm",
     "rope_reference",
+    "set_cache_dir",
     "stats",
 ]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import sys
-from typing import Any
+from typing import Any, Optional, Tuple, Union
 
 import numpy as np
 
@@ -43,22 +44,10 @@ def is_on_cuda(array: Array) -> bool:
     return array.__dlpack_device__()[0] in (2, 13)  # kDLCUDA, kDLCUDAManaged
 
 
-def prepare(array: Array, name: str, in_place: bool) -> Array:
-    """The tensor to hand to the core: without its history, which DLPack refuses to carry."""
-    if not is_torch(array) or not array.requires_grad:
-        return array
-    if sys.modules["torch"].is_grad_enabled():
-        raise NotImplementedError(
-            f"{name}: requires grad: the rotation records no gradient yet; call it under "
-            "torch.no_grad(), or pass rope_reference's plain operations"
-            if not in_place
-            else f"{name}: requires grad: cannot be rotated in place outside torch.no_grad()"
-        )
-    return array.detach()
-
-
-def empty_like(array: Array) -> Array:
+def empty_like(array: Optional[Array]) -> Optional[Array]:
     """An array for the result. NumPy's for a CPU array of a kind that cannot be written."""
+    if array is None:
+        return None
     if is_torch(array):
         return namespace(array).empty_like(array)
     if is_cupy(array):
@@ -70,8 +59,10 @@ def empty_like(array: Array) -> Array:
     return np.empty(array.shape, np.dtype(array.dtype))
 
 
-def contiguous(array: Array) -> Array:
-    """Indices with their elements behind each other; itself if they are. They are few."""
+def dense(array: Optional[Array]) -> Optional[Array]:
+    """A table or indices with their elements behind each other; itself if they are."""
+    if array is None:
+        return None
     if is_torch(array):
         return array.contiguous()
     if isinstance(array, np.ndarray) or is_cupy(array):
@@ -79,12 +70,29 @@ def contiguous(array: Array) -> Array:
     return array
 
 
-def stream_of(array: Array) -> int:
-    """The current CUDA stream of the array's library, a pointer; 0, the default one, for others."""
-    if is_torch(array):
-        if not array.is_cuda:
-            return 0
-        return namespace(array).cuda.current_stream(array.device).cuda_stream
-    if is_cupy(array):
-        return namespace(array).cuda.get_current_stream().ptr
-    return 0
+def stream_of(array: Array) -> Optional[int]:
+    """The current CUDA stream of CuPy, a pointer. None for others: PyTorch's is taken by DLPack's
+    exchange API, and other libraries' arrays are used on the default stream."""
+    return namespace(array).cuda.get_current_stream().ptr if is_cupy(array) else None
+
+
+def integer(name: str, value: Any) -> int:
+    """A Python int of 64 bits. TypeError or ValueError that names it for anything else."""
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} = {value!r}: must be an integer") from None
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name} = {value}: must fit into 64 bits")
+    return value
+
+
+def split_offset(offset: Union[int, Array], leader: Array) -> Tuple[int, Optional[Array]]:
+    """An offset as a number, or as 0 and an array of one position for each sequence."""
+    if type(offset) is int:
+        return (offset if abs(offset) < 2**63 else integer("offset", offset)), None
+    if not getattr(offset, "shape", ()) and not (is_torch(offset) and offset.is_cuda):
+        return integer("offset", offset), None
+    if is_torch(offset) and offset.numel() == 1 and len(leader.shape) == 4:
+        return 0, offset.expand(leader.shape[0])
+    return 0, offset

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
-from typing import Optional, Tuple
+import sys
+from typing import Optional, Tuple, Union
 
 import numpy as np
 
-from . import _arrays, _handles
+from . import _arrays, _call, _handles
 from ._arrays import Array
 from .reference import rope_reference
 
@@ -46,7 +46,7 @@ def build_rope_cache(
     _check_floating(torch, dtype)
     wide = np.float32 if dtype is None or dtype == (torch or np).float32 else np.float64
     cos, sin = (np.empty((seq_len, head_dim // 2), wide) for _ in range(2))
-    _handles.frequencies(head_dim, float(base)).fill_table(cos, sin)
+    _handles.rotary_of(_handles.plain_angles(head_dim, float(base))).fill_table(cos, sin)
 
     def deliver(table):
         if torch is None:
@@ -65,8 +65,9 @@ def apply_rope(
     *,
     layout: str = "interleaved",
     rotary_dim: Optional[int] = None,
-    offset: int = 0,
+    offset: Union[int, Array] = 0,
     position_ids: Optional[Array] = None,
+    cu_seqlens: Optional[Array] = None,
     inverse: bool = False,
 ) -> Tuple[Optional[Array], Optional[Array]]:
     """Rotates q and k by the angles of a table; the results are new arrays.
@@ -75,12 +76,16 @@ def apply_rope(
     token's position and the column of its pair (Su et al. 2021, RoFormer, section 3.2.2). The
     arithmetic is float32 on a GPU and double on the CPU, rounded once.
 
+    Tensors of PyTorch record gradients for q and k: the backward is the inverse rotation, and has
+    a backward of its own. torch.compile and torch.func take the call as one operator.
+
     Args:
-        q: [batch, seq, heads, head_dim], of float32, float16 or bfloat16; any strides, the last
-            of which is 1. Or None, to rotate k alone.
+        q: [batch, seq, heads, head_dim], or [tokens, heads, head_dim] for a batch of 1; of float32,
+            float16 or bfloat16, with any strides. Or None, to rotate k alone.
         k: the same with as many heads as it likes (GQA), or None.
         cos: [rows, rotary_dim / 2] or, with a table for each sequence, [batch, rows,
-            rotary_dim / 2]; float32. Row p is that of position p.
+            rotary_dim / 2]; float32. Row p is that of position p. Copied first if it has gaps
+            between elements, or lies otherwise than sin.
         sin: likewise.
         backend: None: the kernel of the device that q is on. "cuda": the same, but refuses the CPU.
             "reference": :func:`rope_reference`.
@@ -89,9 +94,14 @@ def apply_rope(
             Gemma), or another of the field's names for the two.
         rotary_dim: leading elements of a head that rotate; the others are passed on. Twice the
             columns of cos unless given.
-        offset: the position of token 0.
+        offset: the position of token 0; or an array of one for each sequence, [batch], of int32 or
+            int64 where q is, read when the kernel runs. There, a position without a row makes the
+            token's rotary part NaN.
         position_ids: [batch, seq], [1, seq] or [seq] of int32 or int64: the position of each token,
             in place of an offset. A position without a row makes the token's rotary part NaN.
+        cu_seqlens: [sequences + 1] of int32 or int64, ascending from 0: sequence i has the tokens
+            cu_seqlens[i] to cu_seqlens[i + 1] - 1 of flat q and k, and its positions begin at 0 or
+            at offset[i]. Tokens of no sequence are not written: in a new array they are undefined.
         inverse: turn back: the inverse, and the gradient, of the rotation.
 
     Returns:
@@ -105,11 +115,11 @@ def apply_rope(
     if _takes_reference(backend, q if q is not None else k):
         return rope_reference(
             q, k, cos, sin, layout=layout, rotary_dim=rotary_dim, offset=offset,
-            position_ids=position_ids, inverse=inverse,
+            position_ids=position_ids, cu_seqlens=cu_seqlens, inverse=inverse,
         )  # fmt: skip
-    return _rotate(
-        _handles.table_ropes, q, k, cos, sin, layout, rotary_dim, offset, position_ids, inverse,
-        in_place=False,
+    return rotate(
+        _handles.TABLE, q, k, cos, sin, layout, rotary_dim, offset, position_ids, cu_seqlens,
+        inverse, 0, in_place=False,
     )  # fmt: skip
 
 
@@ -122,56 +132,51 @@ def apply_rope_(
     *,
     layout: str = "interleaved",
     rotary_dim: Optional[int] = None,
-    offset: int = 0,
+    offset: Union[int, Array] = 0,
     position_ids: Optional[Array] = None,
+    cu_seqlens: Optional[Array] = None,
     inverse: bool = False,
 ) -> Tuple[Optional[Array], Optional[Array]]:
     """As :func:`apply_rope`, but in place: returns q and k themselves, rotated.
 
-    Raises ValueError also for a read-only array and for backend "reference".
+    Raises ValueError also for a read-only array and for backend "reference"; and, as PyTorch does
+    for its own in-place operations, RuntimeError for a leaf that requires grad.
     """
     if _takes_reference(backend, q if q is not None else k):
         raise ValueError("backend = 'reference': has no in-place version")
-    return _rotate(
-        _handles.table_ropes, q, k, cos, sin, layout, rotary_dim, offset, position_ids, inverse,
-        in_place=True,
+    return rotate(
+        _handles.TABLE, q, k, cos, sin, layout, rotary_dim, offset, position_ids, cu_seqlens,
+        inverse, 0, in_place=True,
     )  # fmt: skip
 
 
-def _rotate(
-    ropes, q, k, cos, sin, layout, rotary_dim, offset, position_ids, inverse, in_place
-) -> Tuple[Optional[Array], Optional[Array]]:
-    """One call of the core, by the handles of `ropes`. Without cos and sin: exact angles."""
+def rotate(
+    angles, q, k, cos, sin, layout, rotary_dim, offset, position_ids, cu_seqlens, inverse, length,
+    in_place,
+) -> Tuple[Optional[Array], Optional[Array]]:  # fmt: skip
+    """A call by a table, or by angles of _handles; `length` is for those that depend on it."""
     leader = q if q is not None else k
     if leader is None:
         raise ValueError("q and k: at least one of them must be given")
-    offset = _integer("offset", offset)
-    rotary_dim = None if rotary_dim is None else _integer("rotary_dim", rotary_dim)
-    if rotary_dim is not None and (not 2 <= rotary_dim <= 1024 or rotary_dim % 2 != 0):
-        raise ValueError(f"rotary_dim = {rotary_dim}: must be even, from 2 to 1024")
-    q_in = None if q is None else _arrays.prepare(q, "q", in_place)
-    k_in = None if k is None else _arrays.prepare(k, "k", in_place)
-    q_out, k_out = q_in, k_in
-    if not in_place:
-        q_out = None if q is None else _arrays.empty_like(q_in)
-        k_out = None if k is None else _arrays.empty_like(k_in)
-    ropes.apply(
-        q_in, k_in, q_out, k_out, cos, sin, _handles.parse_layout(layout), rotary_dim or 0, inverse,
-        offset, None if position_ids is None else _arrays.contiguous(position_ids),
-        _arrays.stream_of(leader),
+    offset, offsets = _arrays.split_offset(offset, leader)
+    if rotary_dim is None:
+        rotary_dim = 0
+    else:
+        rotary_dim = _arrays.integer("rotary_dim", rotary_dim)
+        if not 2 <= rotary_dim <= 1024 or rotary_dim % 2 != 0:
+            raise ValueError(f"rotary_dim = {rotary_dim}: must be even, from 2 to 1024")
+    rotate_kind = _rotate_tensors() if _arrays.is_torch(leader) else _call.rotate_arrays
+    return rotate_kind(
+        angles, q, k, cos, sin, position_ids, offsets, cu_seqlens, layout, rotary_dim, inverse,
+        offset, length, in_place=in_place,
     )  # fmt: skip
-    return (q, k) if in_place else (q_out, k_out)
 
 
-def _integer(name: str, value) -> int:
-    """A Python int of 64 bits. TypeError or ValueError that names it for anything else."""
-    try:
-        value = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} = {value!r}: must be an integer") from None
-    if not -(2**63) <= value < 2**63:
-        raise ValueError(f"{name} = {value}: must fit into 64 bits")
-    return value
+def _rotate_tensors():
+    module = sys.modules.get("ropejit._torch")
+    if module is None:
+        from . import _torch as module
+    return module.rotate
 
 
 def _takes_reference(backend: Optional[str], leader: Array) -> bool:

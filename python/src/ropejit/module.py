@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple, Union
 
 import numpy as np
 
-from . import _arrays, _handles
+from . import _arrays, _call, _handles, _models
 from ._arrays import Array
-from .functional import _integer, _rotate, build_rope_cache
+from .functional import rotate
 
 try:
+    from torch.compiler import is_compiling as _is_compiling
     from torch.nn import Module as _Base
 except ImportError:
 
-    class _Base:  # type: ignore[no-redef]
-        """Calls forward(), as a torch.nn.Module does."""
-
+    class _Base:
         def __call__(self, *args, **kwargs):
             return self.forward(*args, **kwargs)
 
-        def extra_repr(self) -> str:
-            return ""
-
-        def __repr__(self) -> str:
+        def __repr__(self):
             return f"{type(self).__name__}({self.extra_repr()})"
 
+    def _is_compiling():
+        return False
 
-# That a table may grow to: 64 MiB for a head of 128.
+
+#: Rows that a table may grow to, unless it is made longer: 64 MiB for 128 dimensions.
 _MOST_ROWS = 131_072
 
 
 class RotaryEmbedding(_Base):
-    """Rotates queries and keys by their positions. A torch.nn.Module where PyTorch is installed.
+    """Rotates q and k by the positions of their tokens.
 
-    Pair i of a token at position p turns by ``p * base**(-2 * i / rotary_dim)`` radians (Su et al.
-    2021, RoFormer, equation 15). There are neither parameters nor buffers: a state_dict is empty,
-    and ``.to()`` changes nothing, since tables are made where q is.
+    Pair i of a head turns by ``position * base**(-2 * i / rotary_dim)`` radians (Su et al. 2021,
+    RoFormer, equation 15). A torch.nn.Module where PyTorch is installed, without parameters and
+    without an entry in its state_dict. Threads may share it.
 
     Args:
         dim: elements of a head; even.
@@ -46,8 +45,9 @@ class RotaryEmbedding(_Base):
         layout: "interleaved" or "sequential"; see :func:`ropejit.apply_rope`.
         rotary_dim: leading elements of a head that rotate; all of them unless given.
         angles: "table": by float32 cosines and sines of each position, computed in double. "exact":
-            no table; the kernel computes the angle, exactly to 64 bits at any position. Negative
-            offsets and position_ids take exact angles either way, so they may have any values.
+            no table; the kernel computes the angle, exactly to 64 bits at any position. Offsets in
+            an array, negative ones, position_ids, cu_seqlens and torch.compile take exact angles
+            either way, so positions may have any values.
 
     Raises:
         ValueError: an argument is out of its range; it is named.
@@ -63,24 +63,71 @@ class RotaryEmbedding(_Base):
         rotary_dim: Optional[int] = None,
         angles: str = "table",
     ) -> None:
-        super().__init__()
         rotary_dim = dim if rotary_dim is None else rotary_dim
         if dim < 2 or dim % 2 != 0:
             raise ValueError(f"dim = {dim}: must be even and at least 2")
         if rotary_dim < 2 or rotary_dim % 2 != 0 or rotary_dim > dim:
             raise ValueError(f"rotary_dim = {rotary_dim}: must be even, from 2 to dim = {dim}")
+        rotary = _handles.plain_angles(rotary_dim, float(base))
+        self._set(dim, max_seq_len, float(base), layout, rotary_dim, angles, rotary)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Any,
+        layer_type: Optional[str] = None,
+        *,
+        angles: str = "exact",
+        layout: Optional[str] = None,
+    ) -> "RotaryEmbedding":
+        """The rotary embedding of a model that Hugging Face's transformers describe.
+
+        Every scaling that the library knows: linear, NTK, dynamic NTK, YaRN, LongRoPE, Llama 3,
+        proportional; with the layout, rotary_dim and attention factor of the model's family.
+
+        Args:
+            config: a transformers config object, a dict, the text of a config.json, or the path of
+                one or of its folder.
+            layer_type: which layers, where they differ, such as "sliding_attention".
+            angles: as in the constructor. "table" is refused for frequencies that depend on the
+                length of the sequence (dynamic NTK, LongRoPE).
+            layout: another layout than the family's, for weights that were permuted.
+
+        Raises:
+            ValueError: the config, the scaling or the layer type is not one that can be served; the
+                message names the field.
+            OSError: the file cannot be read.
+        """
+        model = _models.read(config)
+        rotary = _models.choose(model, layer_type)
+        if angles == "table" and rotary.depends_on_length:
+            raise ValueError(
+                "angles = 'table': the frequencies depend on the length of the sequence: "
+                "must be 'exact'"
+            )
+        self = cls.__new__(cls)
+        self._set(
+            model["head_dim"], model["max_position_embeddings"] or 2048,
+            rotary.fields().get("rope_theta", 10000.0), layout or model["layout"],
+            model["rotary_dim"], angles, _handles.angles_text(rotary),
+        )  # fmt: skip
+        return self
+
+    def _set(self, dim, max_seq_len, base, layout, rotary_dim, angles, rotary) -> None:
+        super().__init__()
         if max_seq_len < 0:
             raise ValueError(f"max_seq_len = {max_seq_len}: must not be negative")
         if angles not in ("table", "exact"):
             raise ValueError(f"angles = {angles!r}: must be 'table' or 'exact'")
         _handles.parse_layout(layout)
-        _handles.frequencies(rotary_dim, float(base))  # refuses a bad base
         self.dim = dim
         self.max_seq_len = max_seq_len
-        self.base = float(base)
+        self.base = base
         self.layout = layout
         self.rotary_dim = rotary_dim
         self.angles = angles
+        self._rotary = rotary
+        self._depends_on_length = _handles.rotary_of(rotary).depends_on_length
         self._tables: Dict[Any, Tuple[Array, Array]] = {}  # by device; None: NumPy's
 
     def forward(
@@ -88,20 +135,28 @@ class RotaryEmbedding(_Base):
         q: Optional[Array],
         k: Optional[Array] = None,
         seq_len: Optional[int] = None,
-        offset: int = 0,
+        offset: Union[int, Array] = 0,
         position_ids: Optional[Array] = None,
         *,
+        cu_seqlens: Optional[Array] = None,
         inverse: bool = False,
     ) -> Tuple[Optional[Array], Optional[Array]]:
         """Rotates q and k; the results are new arrays.
 
         Args:
-            q: [batch, seq, heads, dim] of float32, float16 or bfloat16, or None.
+            q: [batch, seq, heads, dim], or [tokens, heads, dim] for a batch of 1, of float32,
+                float16 or bfloat16, or None.
             k: the same with as many heads as it likes (GQA), or None.
-            seq_len: accepted as other modules have it; at least q's number of tokens.
-            offset: the position of token 0: what a KV cache holds already. May be negative.
+            seq_len: accepted as other modules have it; at least q's number of tokens. Where the
+                frequencies depend on the length of the sequence, it is that length; unless given,
+                the greatest position and one, for which an offset or ids on a GPU are waited for.
+            offset: the position of token 0: what a KV cache holds already. May be negative. Or an
+                array of one for each sequence, [batch], where q is: read when the kernel runs, so a
+                CUDA graph that is replayed heeds what it holds then.
             position_ids: [batch, seq], [1, seq] or [seq] of int32 or int64, any values, in place of
                 an offset.
+            cu_seqlens: [sequences + 1], the bounds of sequences in flat tokens; see
+                :func:`ropejit.apply_rope`.
             inverse: turn back.
 
         Returns:
@@ -110,81 +165,96 @@ class RotaryEmbedding(_Base):
         Raises:
             ValueError, TypeError: as :func:`ropejit.apply_rope`, naming the argument.
         """
-        return self._call(q, k, seq_len, offset, position_ids, inverse, in_place=False)
+        return self._call(q, k, seq_len, offset, position_ids, cu_seqlens, inverse, False)
 
     def rotate_(
         self,
         q: Optional[Array],
         k: Optional[Array] = None,
         seq_len: Optional[int] = None,
-        offset: int = 0,
+        offset: Union[int, Array] = 0,
         position_ids: Optional[Array] = None,
         *,
+        cu_seqlens: Optional[Array] = None,
         inverse: bool = False,
     ) -> Tuple[Optional[Array], Optional[Array]]:
         """As forward(), but in place: returns q and k themselves, rotated."""
-        return self._call(q, k, seq_len, offset, position_ids, inverse, in_place=True)
+        return self._call(q, k, seq_len, offset, position_ids, cu_seqlens, inverse, True)
 
     def extra_repr(self) -> str:
         """What repr() prints between the brackets."""
+        scaling = _handles.rotary_of(self._rotary).fields()["rope_type"]
         return (
             f"dim={self.dim}, max_seq_len={self.max_seq_len}, base={self.base}, "
             f"layout={self.layout!r}, rotary_dim={self.rotary_dim}, angles={self.angles!r}"
+            + ("" if scaling == "default" else f", scaling={scaling!r}")
         )
 
     def __getstate__(self) -> Dict[str, Any]:
         # A copy, pickled or not, makes its own tables.
         return {**self.__dict__, "_tables": {}}
 
-    def _call(self, q, k, seq_len, offset, position_ids, inverse, in_place):
-        leader = q if q is not None else k
-        self._check(leader, seq_len)
-        offset = _integer("offset", offset)
-        rows = offset + leader.shape[1]
-        in_table = 0 <= offset and rows <= self._most_rows() and position_ids is None
-        if self.angles == "exact" or not in_table:
-            ropes = _handles.exact_ropes(self.rotary_dim, self.base)
-            cos = sin = None
-        else:
-            ropes = _handles.table_ropes
-            cos, sin = self._table(leader, rows)
-        return _rotate(
-            ropes, q, k, cos, sin, self.layout, self.rotary_dim, offset, position_ids, inverse,
-            in_place,
+    def _call(self, q, k, seq_len, offset, position_ids, cu_seqlens, inverse, in_place):
+        tokens = self._tokens(q if q is not None else k, seq_len)
+        angles, cos, sin, length = self._rotary, None, None, 0
+        if self._depends_on_length:
+            length = self._length(seq_len, offset, tokens)
+        elif self.angles == "table" and position_ids is None and cu_seqlens is None:
+            table = self._table(q if q is not None else k, offset, tokens)
+            if table is not None:
+                angles, (cos, sin) = _handles.TABLE, table
+        return rotate(
+            angles, q, k, cos, sin, self.layout, self.rotary_dim, offset, position_ids, cu_seqlens,
+            inverse, length, in_place,
         )  # fmt: skip
 
-    def _check(self, leader, seq_len) -> None:
+    def _tokens(self, leader, seq_len) -> int:
         if leader is None:
             raise ValueError("q and k: at least one of them must be given")
         shape = getattr(leader, "shape", None)
         if shape is None:
             raise TypeError(f"q or k: a {type(leader).__name__}: must be an array")
-        if len(shape) != 4 or shape[3] != self.dim:
+        if len(shape) not in (3, 4) or shape[-1] != self.dim:
             raise ValueError(
-                f"q or k: shape {list(shape)}: must be [batch, seq, heads, dim], dim = {self.dim}"
+                f"q or k: shape {list(shape)}: must be [batch, seq, heads, dim] or "
+                f"[tokens, heads, dim], dim = {self.dim}"
             )
-        if seq_len is not None and seq_len < shape[1]:
-            raise ValueError(f"seq_len = {seq_len}: must be at least q's {shape[1]} tokens")
+        tokens = shape[-3]
+        if seq_len is not None and seq_len < tokens:
+            raise ValueError(f"seq_len = {seq_len}: must be at least q's {tokens} tokens")
+        return tokens
+
+    def _length(self, seq_len, offset, tokens) -> int:
+        if type(offset) is int:
+            return max(seq_len or 0, offset + tokens) if seq_len or offset else seq_len
+        return seq_len or _call.LENGTH_OF_POSITIONS
 
     def _most_rows(self) -> int:
         return max(self.max_seq_len, _MOST_ROWS)
 
-    def _table(self, leader: Array, rows: int) -> Tuple[Array, Array]:
-        """Of at least `rows` rows, where `leader` is."""
+    def _table(self, leader: Array, offset, tokens: int) -> Optional[Tuple[Array, Array]]:
+        """With the rows of these positions, where `leader` is; None if there is to be none."""
+        if type(offset) is not int or _is_compiling():
+            return None
+        rows = offset + tokens
+        if offset < 0 or rows > self._most_rows():
+            return None
         device = leader.device if _arrays.is_torch(leader) else None
         table = self._tables.get(device)
         if table is None or table[0].shape[0] < rows:
             length = self.max_seq_len if table is None else 2 * table[0].shape[0]
             length = max(min(length, self._most_rows()), rows)
-            table = _make_table(length, self.rotary_dim, self.base, leader)
+            table = _make_table(length, _handles.rotary_of(self._rotary), leader)
             self._tables[device] = table
         return table
 
 
-def _make_table(rows: int, rotary_dim: int, base: float, leader: Array) -> Tuple[Array, Array]:
+def _make_table(rows: int, rotary, leader: Array) -> Tuple[Array, Array]:
+    cos, sin = (np.empty((rows, rotary.rotary_dim // 2), np.float32) for _ in range(2))
+    rotary.fill_table(cos, sin)
     if _arrays.is_torch(leader):
-        return build_rope_cache(rows, rotary_dim, base, device=leader.device)
-    cos, sin = build_rope_cache(rows, rotary_dim, base, dtype=np.float32)
+        from_numpy = _arrays.namespace(leader).from_numpy
+        return from_numpy(cos).to(leader.device), from_numpy(sin).to(leader.device)
     if _arrays.is_cupy(leader):
         asarray = _arrays.namespace(leader).asarray
         return asarray(cos), asarray(sin)

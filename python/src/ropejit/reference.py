@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 from . import _arrays, _core, _handles
 from ._arrays import Array
@@ -16,15 +16,16 @@ def rope_reference(
     *,
     layout: str = "interleaved",
     rotary_dim: Optional[int] = None,
-    offset: int = 0,
+    offset: Union[int, Array] = 0,
     position_ids: Optional[Array] = None,
+    cu_seqlens: Optional[Array] = None,
     inverse: bool = False,
 ) -> Tuple[Optional[Array], Optional[Array]]:
     """:func:`apply_rope` in plain operations of PyTorch, CuPy or NumPy, on any device.
 
     Computes in double and rounds once. Takes any floating dtype, differentiates like any other
     chain of operations, and shares no code with the kernels. Arguments and results are those of
-    :func:`apply_rope`.
+    :func:`apply_rope`; tokens of no sequence are passed on.
 
     Raises:
         ValueError: a shape or number is wrong; it names the argument.
@@ -36,7 +37,26 @@ def rope_reference(
         rotary_dim = 2 * cos.shape[-1]
     _check(q, k, cos, sin, rotary_dim)
     half = rotary_dim // 2
-    cos, sin = (_rows(table, leader, offset, position_ids)[..., :half] for table in (cos, sin))
+    if len(leader.shape) == 3:
+        q_rot, k_rot = rope_reference(
+            None if q is None else q[None], None if k is None else k[None], cos, sin, layout=layout,
+            rotary_dim=rotary_dim, offset=offset, position_ids=position_ids, cu_seqlens=cu_seqlens,
+            inverse=inverse,
+        )  # fmt: skip
+        return None if q is None else q_rot[0], None if k is None else k_rot[0]
+    offset, offsets = _arrays.split_offset(offset, leader)
+    if cu_seqlens is not None:
+        ids = _ragged_positions(leader, offsets, cu_seqlens)
+    elif offsets is not None:
+        ids = offsets[:, None] + _count(offsets, leader.shape[1])
+    else:
+        ids = position_ids
+    cos, sin = (_rows(table, leader, offset, ids)[..., :half] for table in (cos, sin))
+    if cu_seqlens is not None:
+        # Nothing turns where no sequence is.
+        outside = (ids == _OUTSIDE)[..., None, None]
+        where = _arrays.namespace(cos).where
+        cos, sin = where(outside, 1.0, cos), where(outside, 0.0, sin)
     sin = -sin if inverse else sin
     first, second = _pair_slices(_handles.parse_layout(layout), rotary_dim)
     return (
@@ -45,11 +65,35 @@ def rope_reference(
     )
 
 
+#: The position of a token of no sequence: one that no table has.
+_OUTSIDE = -(2**62)
+
+
+def _count(like: Array, n: int) -> Array:
+    """0 to n - 1, where `like` is."""
+    numbers = _arrays.namespace(like).arange(n)
+    return numbers.to(like.device) if _arrays.is_torch(like) else numbers
+
+
+def _ragged_positions(leader: Array, offsets: Optional[Array], cu_seqlens: Array) -> Array:
+    """[1, tokens]"""
+    module = _arrays.namespace(cu_seqlens)
+    token, sequences = _count(cu_seqlens, leader.shape[1]), cu_seqlens.shape[0] - 1
+    if sequences == 0:
+        return module.full_like(token, _OUTSIDE)[None]
+    sequence = module.searchsorted(cu_seqlens, token, side="right") - 1
+    inside = (sequence >= 0) & (sequence < sequences)
+    sequence = sequence.clip(0, sequences - 1)
+    position = token - cu_seqlens[sequence] + (0 if offsets is None else offsets[sequence])
+    return module.where(inside, position, _OUTSIDE)[None]
+
+
 def _check(q, k, cos, sin, rotary_dim) -> None:
     for name, array in (("q", q), ("k", k)):
-        if array is not None and len(array.shape) != 4:
+        if array is not None and len(array.shape) not in (3, 4):
             raise ValueError(
-                f"{name}: shape {list(array.shape)}: must be [batch, seq, heads, head_dim]"
+                f"{name}: shape {list(array.shape)}: must be [batch, seq, heads, head_dim] or "
+                "[tokens, heads, head_dim]"
             )
         if array is not None and not 2 <= rotary_dim <= array.shape[-1]:
             raise ValueError(
