@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/tensors.h"
+
 namespace ropejit::python {
 namespace {
 
@@ -19,8 +21,9 @@ std::optional<nb::ndarray<nb::ro>> try_view(nb::handle object) {
 Array import_by(const ExchangeApi& api, nb::handle object, std::string_view name) {
   DlTensor view{};
   if (api.dltensor_from_py_object_no_sync(object.ptr(), &view) == 0) return {name, view, &api};
-  nb::python_error error;
-  type_error(std::string(name) + ": " + nb::str(error.value()).c_str());
+  const nb::python_error error;
+  const std::string why = nb::str(error.value()).c_str();
+  type_error(std::string(name) + ": " + why.substr(0, why.find('\n')));
 }
 
 }  // namespace
@@ -38,12 +41,13 @@ Array::Array(std::string_view name, const DlTensor& view, const ExchangeApi* api
   set_dimensions(view.ndim, view.shape, view.strides);
 }
 
-Array::Array(std::string_view name, nb::ndarray<nb::ro> view)
+Array::Array(std::string_view name, nb::ndarray<nb::ro> view, bool is_tensor)
     : name_(name),
       data_(const_cast<void*>(view.data())),
       type_{view.dtype().code, view.dtype().bits, view.dtype().lanes},
       device_type_(view.device_type()),
-      device_id_(view.device_id()) {
+      device_id_(view.device_id()),
+      is_tensor_(is_tensor) {
   set_dimensions(static_cast<std::int64_t>(view.ndim()), view.shape_ptr(), view.stride_ptr());
   owner_ = std::move(view);
 }
@@ -73,10 +77,11 @@ void Array::add_batch() {
 }
 
 CUstream_st* Array::current_stream() const {
-  void* stream = nullptr;
-  if (api_ != nullptr && api_->current_work_stream(device_type_, device_id_, &stream) != 0) {
-    nb::raise_python_error();
+  if (api_ == nullptr) {
+    return is_tensor_ ? Torch::instance()->current_stream(device_id_) : nullptr;
   }
+  void* stream = nullptr;
+  if (api_->current_work_stream(device_type_, device_id_, &stream) != 0) nb::raise_python_error();
   return static_cast<CUstream_st*>(stream);
 }
 
@@ -117,8 +122,15 @@ std::string Array::type_text() const {
 std::optional<Array> import_array(nb::handle object, std::string_view name, Access access) {
   if (object.is_none()) return {};
   if (const ExchangeApi* api = exchange_api_of(object)) return import_by(*api, object, name);
+  const Torch* torch = Torch::instance();
+  nb::object detached;
+  if (torch != nullptr && torch->is_tensor(object)) {
+    detached = torch->detach(object);
+    object = detached;
+  }
   if (access == Access::write) {
-    if (auto view = try_view<nb::ndarray<>>(object)) return Array(name, *std::move(view));
+    if (auto view = try_view<nb::ndarray<>>(object))
+      return Array(name, *std::move(view), detached.is_valid());
   }
   auto view = try_view<nb::ndarray<nb::ro>>(object);
   if (!view) {
@@ -127,7 +139,7 @@ std::optional<Array> import_array(nb::handle object, std::string_view name, Acce
                "DLPack knows, with strides of whole elements");
   }
   if (access == Access::write) value_error(std::string(name) + ": is read-only");
-  return Array(name, *std::move(view));
+  return Array(name, *std::move(view), detached.is_valid());
 }
 
 int device_of(const Array& array) {

@@ -30,7 +30,8 @@ inline constexpr ElementType kFloat32{2, 32}, kFloat64{2, 64};
 class Array {
  public:
   Array(std::string_view name, const DlTensor& view, const ExchangeApi* api);
-  Array(std::string_view name, nanobind::ndarray<nanobind::ro> view);
+  /// `is_tensor`: of PyTorch.
+  Array(std::string_view name, nanobind::ndarray<nanobind::ro> view, bool is_tensor);
 
   std::string_view name() const { return name_; }  ///< of the argument, for messages
   void* data() const { return data_; }
@@ -63,7 +64,7 @@ class Array {
   ElementType type_;
   std::int32_t device_type_, device_id_;
   std::size_t ndim_ = 0;
-  bool batch_added_ = false;
+  bool batch_added_ = false, is_tensor_ = false;
   std::array<std::int64_t, kMostDimensions> shape_{}, stride_{};
   const ExchangeApi* api_ = nullptr;
   nanobind::ndarray<nanobind::ro> owner_{};

@@ -14,28 +14,25 @@ Ropes::Ropes(std::shared_ptr<Runtimes> runtimes, std::optional<RotaryParameters>
   frequencies(0);
 }
 
-bool Ropes::apply(Call& call, std::int64_t length, std::optional<CUstream_st*> stream) {
+void Ropes::apply(const Call& call, std::int64_t length, std::optional<CUstream_st*> stream) {
   if (parameters_ && call.cos) value_error("cos: exact angles take no table");
   if (!parameters_ && !call.cos) value_error("cos: must be given");
-  check(call);
-  if (!is_readable(call)) return false;
   const int device = device_of(call.leader());
   const RopeSpec spec = spec_of(call);
   if (call.batch() == 0 || call.seq() == 0) {
     validate(spec);
-    return true;
+    return;
   }
   if (device != kCpuDevice) {
     CUstream_st* const on = stream ? *stream : call.leader().current_stream();
     python::apply(find(spec, device, length, on), call, on);
-    return true;
+    return;
   }
   const Rope rope = find(spec, device, length, nullptr);
   // Frequencies that another thread sets meanwhile must not be those of this call.
   std::optional<nanobind::gil_scoped_release> unlocked;
   if (!depends_on_length_) unlocked.emplace();
   python::apply(rope, call, nullptr);
-  return true;
 }
 
 Rope Ropes::find(const RopeSpec& spec, int device, std::int64_t length, CUstream_st* stream) {

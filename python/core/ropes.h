@@ -19,13 +19,12 @@ class Ropes {
   /// Without parameters: for calls with a table. Throws what make_frequencies() throws.
   Ropes(std::shared_ptr<Runtimes> runtimes, std::optional<RotaryParameters> parameters);
 
-  /// Rotates, by the frequencies for sequences of up to `length` tokens where they depend on it
-  /// (0: up to the trained context). On a CUDA device asynchronously on `stream` (absent: the
-  /// current one of the arrays' library); on the CPU with the interpreter's lock released. The
-  /// first call of a spec may compile. Does nothing and returns false where the call is right but
-  /// its table or indices have to be copied first, see is_readable(). Throws ValueError, TypeError
-  /// and ropejit::Error.
-  bool apply(Call& call, std::int64_t length, std::optional<CUstream_st*> stream);
+  /// Rotates a call that was checked and is_readable(), by the frequencies for sequences of up to
+  /// `length` tokens where they depend on it (0: up to the trained context). On a CUDA device
+  /// asynchronously on `stream` (absent: the current one of the arrays' library); on the CPU with
+  /// the interpreter's lock released. The first call of a spec may compile. Throws ValueError,
+  /// TypeError and ropejit::Error.
+  void apply(const Call& call, std::int64_t length, std::optional<CUstream_st*> stream);
 
  private:
   struct Made {

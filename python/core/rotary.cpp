@@ -128,8 +128,8 @@ nb::dict model_of(const std::string& json, const std::string& origin) {
 }  // namespace
 
 std::int64_t effective_length(const RotaryParameters& parameters, std::int64_t length) {
-  const bool matters = depends_on_length(parameters) &&
-                       length > parameters.original_max_position_embeddings;
+  const bool matters =
+      depends_on_length(parameters) && length > parameters.original_max_position_embeddings;
   if (!matters) return 0;
   // LongRoPE has two lists: all lengths beyond the trained context are alike.
   if (parameters.scaling == Scaling::longrope) {

@@ -45,8 +45,8 @@ nb::list prewarm(const Runtimes& runtimes, const std::string& json, const std::s
   std::vector<PrewarmResult> results;
   {
     const nb::gil_scoped_release unlocked;
-    results = runtime->prewarm(expand_variants(parse_model(json, origin).spec, variants), archs,
-                               threads);
+    results =
+        runtime->prewarm(expand_variants(parse_model(json, origin).spec, variants), archs, threads);
   }
   nb::list list;
   for (const PrewarmResult& result : results) {

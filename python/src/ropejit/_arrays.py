@@ -71,8 +71,7 @@ def dense(array: Optional[Array]) -> Optional[Array]:
 
 
 def stream_of(array: Array) -> Optional[int]:
-    """The current CUDA stream of CuPy, a pointer. None for others: PyTorch's is taken by DLPack's
-    exchange API, and other libraries' arrays are used on the default stream."""
+    """The current CUDA stream of CuPy, a pointer; None for other libraries."""
     return namespace(array).cuda.get_current_stream().ptr if is_cupy(array) else None
 
 

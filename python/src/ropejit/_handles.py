@@ -13,8 +13,8 @@ from . import _core
 # Opens nothing until the first call, so a process may fork after importing the package.
 runtimes = _core.Runtimes()
 
-#: Layout of a name; every spelling that README.md lists. ValueError for another one.
-parse_layout = functools.lru_cache(maxsize=None)(_core.parse_layout)
+#: "interleaved" or "sequential"; takes every spelling that README.md lists. ValueError for others.
+layout_name = functools.lru_cache(maxsize=None)(_core.layout_name)
 
 #: The angles of calls that bring a table. Others have a JSON object of rotary parameters, spelled
 #: as in a config.json of transformers 5: a text that says all, so that a graph which holds it can
@@ -51,6 +51,10 @@ def ropes_of(angles: str) -> _core.Ropes:
     Kept for good: work on a stream and captured graphs may need them longer than any module lives.
     """
     return _core.Ropes(runtimes, None if angles == TABLE else rotary_of(angles))
+
+
+#: Those of calls with a table.
+table_ropes = ropes_of(TABLE)
 
 
 def stats() -> Dict[str, Union[int, bool]]:

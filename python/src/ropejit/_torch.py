@@ -13,14 +13,43 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from . import _call, _core
+from . import _call, _core, _handles
 
-_has_exchange_api = _core.use_exchange_api(torch.Tensor)
-_PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
-_is_compiling = torch.compiler.is_compiling
-_dispatch_modes = torch._C._len_torch_dispatch_stack
+is_compiling = torch.compiler.is_compiling
 _transforms_active = torch._C._are_functorch_transforms_active
-_increment_version = torch.autograd.graph.increment_version
+
+
+#: Of an operator's inputs that mean no more than they hold.
+_PLAIN_TYPES = {Tensor, torch.nn.Parameter, type(None), str, int, bool}
+
+
+def _current_stream(device: int) -> int:
+    return torch.cuda.current_stream(device).cuda_stream
+
+
+def _increment_versions():
+    """What counts a write of each of some tensors, without a Python function around it if it can be."""
+    try:
+        torch._C._increment_version((torch.empty(0),))
+        return torch._C._increment_version
+    except (AttributeError, TypeError):
+        return lambda tensors: [torch.autograd.graph.increment_version(x) for x in tensors]
+
+
+_core.use_exchange_api(torch.Tensor)
+_core.use_torch(
+    {
+        "tensor_type": torch.Tensor,
+        "parameter_type": torch.nn.Parameter,
+        "dispatch_modes": torch._C._len_torch_dispatch_stack,
+        "transforms_active": _transforms_active,
+        "forward_ad": forward_ad,
+        "grad_enabled": torch.is_grad_enabled,
+        "increment_versions": _increment_versions(),
+        "empty_like": torch.empty_like,
+        "current_stream": _current_stream,
+    }
+)
 
 _INPUTS = (
     "Tensor? cos, Tensor? sin, Tensor? position_ids, Tensor? offsets, Tensor? cu_seqlens, "
@@ -29,59 +58,31 @@ _INPUTS = (
 
 
 def rotate(
-    angles: str, q: Optional[Tensor], k: Optional[Tensor], cos, sin, *others, in_place: bool
+    angles: str, q: Optional[Tensor], k: Optional[Tensor], *others, in_place: bool
 ) -> Tuple[Optional[Tensor], Optional[Tensor]]:
     """As _call.rotate_arrays(), for tensors."""
-    if _is_plain(q, k, cos, sin):
-        if in_place:
-            _count_write(q), _count_write(k)
-            _call.run(angles, q, k, q, k, cos, sin, *others)
-            return q, k
-        q_out = None if q is None else torch.empty_like(q)
-        k_out = None if k is None else torch.empty_like(k)
-        _call.run(angles, q, k, q_out, k_out, cos, sin, *others)
-        return q_out, k_out
+    if not is_compiling():
+        *arrays, offsets, cu_seqlens, layout, rotary_dim, inverse, offset, length = others
+        done = _handles.ropes_of(angles).rotate_tensors(
+            q, k, *arrays, offset if offsets is None else offsets, cu_seqlens, layout,
+            rotary_dim, inverse, length, in_place,
+        )  # fmt: skip
+        if done is not None:
+            return done
     if in_place:
-        return _rotate_watched(angles, q, k, cos, sin, *others)
-    q_out, k_out = _operator(angles, q, k, cos, sin, *others)
+        return _rotate_watched(angles, q, k, *others)
+    q_out, k_out = _operator(angles, q, k, *others)
     return (None if q is None else q_out), (None if k is None else k_out)
-
-
-def _is_plain(q, k, cos, sin) -> bool:
-    """Whether nothing of PyTorch has to know: no gradient, transform, mode or graph in the making,
-    and tensors that are memory and nothing else."""
-    if _is_compiling() or _dispatch_modes() or _is_transformed():
-        return False
-    grad = torch.is_grad_enabled()
-    for tensor in (q, k, cos, sin):
-        if type(tensor) in _PLAIN_TYPES:
-            if (grad and tensor.requires_grad) or tensor.is_neg():
-                return False
-        elif isinstance(tensor, Tensor):
-            return False
-    return True
-
-
-def _is_transformed() -> bool:
-    """Whether a transform of torch.func, or forward-mode differentiation, may be under way."""
-    return _transforms_active() or forward_ad._current_level >= 0
-
-
-def _count_write(tensor: Optional[Tensor]) -> None:
-    # So that autograd notices a tensor that it saved and that has changed since; refuses what
-    # PyTorch refuses to write.
-    if tensor is not None:
-        _increment_version(tensor)
 
 
 def _rotate_watched(angles, q, k, *others):
     """In place, where PyTorch has to know."""
     grad = torch.is_grad_enabled()
     records = grad and any(x is not None and x.requires_grad for x in (q, k))
-    if _is_compiling() and not records:
+    if is_compiling() and not records:
         torch.ops.ropejit.rotate_(angles, q, k, *others)
         return q, k
-    if records and not _is_compiling():
+    if records and not is_compiling():
         _refuse_leaf("q", q)
         _refuse_leaf("k", k)
     q_out, k_out = _operator(angles, q, k, *others)
@@ -93,10 +94,8 @@ def _rotate_watched(angles, q, k, *others):
 
 
 def _operator(*inputs):
-    """ropejit::rotate, in the form that the transforms of torch.func ask for where there are any."""
-    if not _is_compiling() and _is_transformed():
-        return _Rotation.apply(*inputs)
-    return torch.ops.ropejit.rotate(*inputs)
+    """ropejit::rotate; outside a graph in the form that autograd and torch.func take at less cost."""
+    return torch.ops.ropejit.rotate(*inputs) if is_compiling() else _Rotation.apply(*inputs)
 
 
 def _refuse_leaf(name: str, tensor: Optional[Tensor]) -> None:
@@ -111,17 +110,19 @@ def _refuse_leaf(name: str, tensor: Optional[Tensor]) -> None:
             )
 
 
-@torch.library.custom_op(
+def _rotate_memory(angles, q, k, *others):
+    q, k = (x if x is None else x.resolve_neg() for x in (q, k))
+    q_out, k_out = _empty_outputs(q, k)
+    _call.run(angles, q, k, None if q is None else q_out, None if k is None else k_out, *others)
+    return q_out, k_out
+
+
+_rotate = torch.library.custom_op(
     "ropejit::rotate",
+    _rotate_memory,
     mutates_args=(),
     schema=f"(str angles, Tensor? q, Tensor? k, {_INPUTS}) -> (Tensor, Tensor)",
 )
-def _rotate(angles, q, k, *others):
-    q_out, k_out = _empty_outputs(q, k)
-    _call.run(
-        angles, q, k, None if q is None else q_out, None if k is None else k_out, *others
-    )
-    return q_out, k_out
 
 
 @torch.library.custom_op(
@@ -232,14 +233,16 @@ _rotate.register_vmap(_vmap)
 
 
 class _Rotation(torch.autograd.Function):
-    """The same rules once more, where torch.func and forward mode take them from."""
+    """The operator with the same rules once more, where no graph is made of it."""
 
     @staticmethod
     def forward(*inputs):
         # Transforms of torch.func nest: the next one asks for this form too.
         if _transforms_active():
             return _Rotation.apply(*inputs)
-        return torch.ops.ropejit.rotate(*inputs)
+        if torch._C._len_torch_dispatch_stack() or not _PLAIN_TYPES.issuperset(map(type, inputs)):
+            return torch.ops.ropejit.rotate(*inputs)
+        return _rotate_memory(*inputs)
 
     setup_context = staticmethod(_setup_context)
     backward = staticmethod(_backward)

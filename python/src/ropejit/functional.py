@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Optional, Tuple, Union
 
 import numpy as np
 
-from . import _arrays, _call, _handles
+from . import _arrays, _call, _handles, _tensors
 from ._arrays import Array
 from .reference import rope_reference
 
@@ -112,13 +111,19 @@ def apply_rope(
         ValueError: a shape, stride, device or number is wrong; it names the argument.
         TypeError: a dtype is wrong, or something is no array; it names the argument.
     """
+    if backend is None and not _tensors.is_compiling():
+        done = _handles.table_ropes.rotate_tensors(
+            q, k, cos, sin, position_ids, offset, cu_seqlens, layout, rotary_dim, inverse, 0, False
+        )
+        if done is not None:
+            return done
     if _takes_reference(backend, q if q is not None else k):
         return rope_reference(
             q, k, cos, sin, layout=layout, rotary_dim=rotary_dim, offset=offset,
             position_ids=position_ids, cu_seqlens=cu_seqlens, inverse=inverse,
         )  # fmt: skip
     return rotate(
-        _handles.TABLE, q, k, cos, sin, layout, rotary_dim, offset, position_ids, cu_seqlens,
+        _handles.TABLE, q, k, cos, sin, position_ids, offset, cu_seqlens, layout, rotary_dim,
         inverse, 0, in_place=False,
     )  # fmt: skip
 
@@ -142,19 +147,25 @@ def apply_rope_(
     Raises ValueError also for a read-only array and for backend "reference"; and, as PyTorch does
     for its own in-place operations, RuntimeError for a leaf that requires grad.
     """
+    if backend is None and not _tensors.is_compiling():
+        done = _handles.table_ropes.rotate_tensors(
+            q, k, cos, sin, position_ids, offset, cu_seqlens, layout, rotary_dim, inverse, 0, True
+        )
+        if done is not None:
+            return done
     if _takes_reference(backend, q if q is not None else k):
         raise ValueError("backend = 'reference': has no in-place version")
     return rotate(
-        _handles.TABLE, q, k, cos, sin, layout, rotary_dim, offset, position_ids, cu_seqlens,
+        _handles.TABLE, q, k, cos, sin, position_ids, offset, cu_seqlens, layout, rotary_dim,
         inverse, 0, in_place=True,
     )  # fmt: skip
 
 
 def rotate(
-    angles, q, k, cos, sin, layout, rotary_dim, offset, position_ids, cu_seqlens, inverse, length,
+    angles, q, k, cos, sin, position_ids, offset, cu_seqlens, layout, rotary_dim, inverse, length,
     in_place,
 ) -> Tuple[Optional[Array], Optional[Array]]:  # fmt: skip
-    """A call by a table, or by angles of _handles; `length` is for those that depend on it."""
+    """Any call, by a table, or by angles of _handles; `length` is for those that depend on it."""
     leader = q if q is not None else k
     if leader is None:
         raise ValueError("q and k: at least one of them must be given")
@@ -165,18 +176,11 @@ def rotate(
         rotary_dim = _arrays.integer("rotary_dim", rotary_dim)
         if not 2 <= rotary_dim <= 1024 or rotary_dim % 2 != 0:
             raise ValueError(f"rotary_dim = {rotary_dim}: must be even, from 2 to 1024")
-    rotate_kind = _rotate_tensors() if _arrays.is_torch(leader) else _call.rotate_arrays
+    rotate_kind = _tensors.rotate if _arrays.is_torch(leader) else _call.rotate_arrays
     return rotate_kind(
         angles, q, k, cos, sin, position_ids, offsets, cu_seqlens, layout, rotary_dim, inverse,
         offset, length, in_place=in_place,
     )  # fmt: skip
-
-
-def _rotate_tensors():
-    module = sys.modules.get("ropejit._torch")
-    if module is None:
-        from . import _torch as module
-    return module.rotate
 
 
 def _takes_reference(backend: Optional[str], leader: Array) -> bool:

@@ -6,12 +6,11 @@ from typing import Any, Dict, Optional, Tuple, Union
 
 import numpy as np
 
-from . import _arrays, _call, _handles, _models
+from . import _arrays, _call, _handles, _models, _tensors
 from ._arrays import Array
 from .functional import rotate
 
 try:
-    from torch.compiler import is_compiling as _is_compiling
     from torch.nn import Module as _Base
 except ImportError:
 
@@ -21,9 +20,6 @@ except ImportError:
 
         def __repr__(self):
             return f"{type(self).__name__}({self.extra_repr()})"
-
-    def _is_compiling():
-        return False
 
 
 #: Rows that a table may grow to, unless it is made longer: 64 MiB for 128 dimensions.
@@ -119,7 +115,7 @@ class RotaryEmbedding(_Base):
             raise ValueError(f"max_seq_len = {max_seq_len}: must not be negative")
         if angles not in ("table", "exact"):
             raise ValueError(f"angles = {angles!r}: must be 'table' or 'exact'")
-        _handles.parse_layout(layout)
+        _handles.layout_name(layout)
         self.dim = dim
         self.max_seq_len = max_seq_len
         self.base = base
@@ -128,7 +124,14 @@ class RotaryEmbedding(_Base):
         self.angles = angles
         self._rotary = rotary
         self._depends_on_length = _handles.rotary_of(rotary).depends_on_length
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was made for calls so far; a copy makes its own."""
         self._tables: Dict[Any, Tuple[Array, Array]] = {}  # by device; None: NumPy's
+        # Handles and table of the last call with one: the next one may have them too.
+        self._last: Tuple[Any, Optional[Array], Optional[Array]] = (None, None, None)
+        self._exact = None if self._depends_on_length else _handles.ropes_of(self._rotary)
 
     def forward(
         self,
@@ -191,10 +194,23 @@ class RotaryEmbedding(_Base):
         )
 
     def __getstate__(self) -> Dict[str, Any]:
-        # A copy, pickled or not, makes its own tables.
-        return {**self.__dict__, "_tables": {}}
+        made = ("_tables", "_last", "_exact")
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
 
     def _call(self, q, k, seq_len, offset, position_ids, cu_seqlens, inverse, in_place):
+        if not _tensors.is_compiling():
+            by_table = self.angles == "table" and position_ids is None and cu_seqlens is None
+            ropes, cos, sin = self._last if by_table else (self._exact, None, None)
+            done = ropes is not None and ropes.rotate_tensors(
+                q, k, cos, sin, position_ids, offset, cu_seqlens, self.layout, self.rotary_dim,
+                inverse, 0, in_place, self.dim, seq_len,
+            )  # fmt: skip
+            if done:
+                return done
         tokens = self._tokens(q if q is not None else k, seq_len)
         angles, cos, sin, length = self._rotary, None, None, 0
         if self._depends_on_length:
@@ -203,8 +219,9 @@ class RotaryEmbedding(_Base):
             table = self._table(q if q is not None else k, offset, tokens)
             if table is not None:
                 angles, (cos, sin) = _handles.TABLE, table
+                self._last = (_handles.table_ropes, cos, sin)
         return rotate(
-            angles, q, k, cos, sin, self.layout, self.rotary_dim, offset, position_ids, cu_seqlens,
+            angles, q, k, cos, sin, position_ids, offset, cu_seqlens, self.layout, self.rotary_dim,
             inverse, length, in_place,
         )  # fmt: skip
 
@@ -234,7 +251,7 @@ class RotaryEmbedding(_Base):
 
     def _table(self, leader: Array, offset, tokens: int) -> Optional[Tuple[Array, Array]]:
         """With the rows of these positions, where `leader` is; None if there is to be none."""
-        if type(offset) is not int or _is_compiling():
+        if type(offset) is not int or _tensors.is_compiling():
             return None
         rows = offset + tokens
         if offset < 0 or rows > self._most_rows():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, Tuple, Union
 
-from . import _arrays, _core, _handles
+from . import _arrays, _handles
 from ._arrays import Array
 
 
@@ -58,7 +58,7 @@ def rope_reference(
         where = _arrays.namespace(cos).where
         cos, sin = where(outside, 1.0, cos), where(outside, 0.0, sin)
     sin = -sin if inverse else sin
-    first, second = _pair_slices(_handles.parse_layout(layout), rotary_dim)
+    first, second = _pair_slices(_handles.layout_name(layout), rotary_dim)
     return (
         None if q is None else _rotate(q, cos, sin, first, second),
         None if k is None else _rotate(k, cos, sin, first, second),
@@ -108,9 +108,9 @@ def _check(q, k, cos, sin, rotary_dim) -> None:
         )
 
 
-def _pair_slices(layout: _core.Layout, rotary_dim: int) -> Tuple[slice, slice]:
+def _pair_slices(layout: str, rotary_dim: int) -> Tuple[slice, slice]:
     """The first and the second elements of all pairs."""
-    if layout == _core.Layout.interleaved:
+    if layout == "interleaved":
         return slice(0, rotary_dim, 2), slice(1, rotary_dim, 2)
     return slice(0, rotary_dim // 2), slice(rotary_dim // 2, rotary_dim)
 
