@@ -167,6 +167,14 @@ nb::object rotate_plain(const Torch& torch, Ropes& ropes, Objects objects, const
   return outputs;
 }
 
+/// A tensor of one position for all sequences, which Python spreads over them.
+bool is_shared(nb::handle offset, nb::handle leader) {
+  const Array array = *import_array(offset, "offset", Access::read);
+  if (array.ndim() != 1) return array.ndim() == 0;
+  const Array heads = *import_array(leader, "q", Access::read);
+  return array.shape(0) == 1 && heads.ndim() == 4 && heads.shape(0) != 1;
+}
+
 nb::object rotate_tensors(Ropes& ropes, nb::handle q, nb::handle k, nb::handle cos, nb::handle sin,
                           nb::handle position_ids, nb::handle offset, nb::handle cu_seqlens,
                           nb::handle layout, nb::handle rotary_dim, bool inverse,
@@ -189,6 +197,7 @@ nb::object rotate_tensors(Ropes& ropes, nb::handle q, nb::handle k, nb::handle c
   const bool rotary_fits = rotary && *rotary % 2 == 0 && 0 <= *rotary && *rotary <= 1024;
   if (!rotary_fits || !are_plain(*torch, objects)) return nb::none();
   try {
+    if (!number && is_shared(offset, leader)) return nb::none();
     if (!meets({dim, seq_len}, leader, cos, number)) return nb::none();
     return rotate_plain(*torch, ropes, objects,
                         {layout, static_cast<int>(*rotary), inverse, number.value_or(0), length},

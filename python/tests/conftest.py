@@ -50,3 +50,27 @@ def make():
         return np.clip(random.standard_normal(shape), -6, 6).astype(dtype)
 
     return normal
+
+
+def _devices():
+    try:
+        import torch
+    except ImportError:
+        return ["cpu"]
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+@pytest.fixture(params=_devices())
+def device(request):
+    """For tests of PyTorch: the CPU, and the GPU where there is one."""
+    return request.param
+
+
+@pytest.fixture
+def normal(make, device):
+    """normal(shape, dtype): a tensor on `device` of random numbers within 6 of 0."""
+    import torch
+
+    return lambda shape, dtype="float32": torch.from_numpy(make(shape)).to(
+        device, getattr(torch, dtype)
+    )
