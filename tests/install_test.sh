@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# ropejit can be installed and found by find_package, and be a subdirectory of another project.
+# ropejit can be installed and found by find_package, and be a subdirectory of another project: the
+# C++ example is built and run either way.
 set -euo pipefail
 : "${BUILD_DIR:?the build folder}" "${SOURCE_DIR:?the source folder}"
 
@@ -7,15 +8,17 @@ scratch=$(mktemp -d)
 trap 'rm -rf -- "$scratch"' EXIT
 launcher=$(command -v ccache || true)
 
-# build_and_run <consumer> <cmake argument>...
+export ROPEJIT_CACHE_DIR=$scratch/cache
+
+# build_and_run <project> <cmake argument>...
 build_and_run() {
-  local consumer=$1
+  local project=$1
   shift
-  echo "== $consumer"
-  cmake -S "$SOURCE_DIR/tests/$consumer" -B "$scratch/$consumer" -G Ninja \
+  echo "== $project"
+  cmake -S "$SOURCE_DIR/$project" -B "$scratch/$project" -G Ninja \
     -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER_LAUNCHER="$launcher" "$@"
-  cmake --build "$scratch/$consumer"
-  "$scratch/$consumer/consumer"
+  cmake --build "$scratch/$project"
+  "$scratch/$project/decode_step" "$SOURCE_DIR/examples/cpp/config.json"
 }
 
 cmake --install "$BUILD_DIR" --prefix "$scratch/pre fix"
@@ -25,12 +28,12 @@ if grep -rnF -e "$SOURCE_DIR" -e "$BUILD_DIR" "$scratch/pre fix" --include='*.cm
   exit 1
 fi
 "$scratch/pre fix/bin/ropejit" --version
-build_and_run consumer_find_package -DCMAKE_PREFIX_PATH="$scratch/pre fix"
+build_and_run examples/cpp -DCMAKE_PREFIX_PATH="$scratch/pre fix"
 
 include_dir=$(sed -n 's/^ROPEJIT_CUDA_INCLUDE_DIR:PATH=//p' "$BUILD_DIR/CMakeCache.txt")
-build_and_run consumer_subdirectory -DROPEJIT_SOURCE_DIR="$SOURCE_DIR" \
+build_and_run tests/consumer_subdirectory -DROPEJIT_SOURCE_DIR="$SOURCE_DIR" \
   -DROPEJIT_CUDA_INCLUDE_DIR="$include_dir"
-if [[ -e $scratch/consumer_subdirectory/ropejit/ropejit ]]; then
+if [[ -e $scratch/tests/consumer_subdirectory/ropejit/ropejit ]]; then
   echo "the command line tool was built as part of another project" >&2
   exit 1
 fi

@@ -36,6 +36,7 @@ mapfile -t headers < <(printf '%s\n' "${all[@]}" | grep -E '\.(h|cuh)$')
 mapfile -t in_include < <(sources include)
 mapfile -t in_cache < <(sources cache)
 mapfile -t in_templates < <(sources templates)
+mapfile -t in_examples < <(sources examples)
 
 any_cuda='[<"](cuda|nvrtc|crt/|cooperative_groups|device_launch)'
 rule 'cuda.h is included by src/driver_api.h alone' '[<"]cuda\.h' "${outside_driver[@]}"
@@ -54,5 +55,7 @@ rule 'the driver does not include the compiler' '"(src/)?compiler' src/driver*
 rule 'templates include no header but each other' '(<|".*/)' "${in_templates[@]}"
 rule 'nothing of the library includes tools/ or tests/' '"(tools|tests)/' \
   "${in_include[@]}" "${in_cache[@]}" "${in_templates[@]}" src/*
+rule 'examples use nothing of ropejit but its public interface' \
+  '([<"](\.\./)*(src|cache|tools|tests|include)/|".*/)' "${in_examples[@]}"
 
 exit "$failed"
