@@ -214,7 +214,9 @@ class RotaryEmbedding(_Base):
         tokens = self._tokens(q if q is not None else k, seq_len)
         angles, cos, sin, length = self._rotary, None, None, 0
         if self._depends_on_length:
-            length = self._length(seq_len, offset, tokens)
+            by_offset = type(offset) is int and position_ids is None and cu_seqlens is None
+            least = max(offset + tokens, 0) if by_offset else 0
+            length = max(seq_len or 0, least) or _call.LENGTH_OF_POSITIONS
         elif self.angles == "table" and position_ids is None and cu_seqlens is None:
             table = self._table(q if q is not None else k, offset, tokens)
             if table is not None:
@@ -240,11 +242,6 @@ class RotaryEmbedding(_Base):
         if seq_len is not None and seq_len < tokens:
             raise ValueError(f"seq_len = {seq_len}: must be at least q's {tokens} tokens")
         return tokens
-
-    def _length(self, seq_len, offset, tokens) -> int:
-        if type(offset) is int:
-            return max(seq_len or 0, offset + tokens) if seq_len or offset else seq_len
-        return seq_len or _call.LENGTH_OF_POSITIONS
 
     def _most_rows(self) -> int:
         return max(self.max_seq_len, _MOST_ROWS)
