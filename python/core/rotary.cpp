@@ -142,16 +142,9 @@ void bind_rotary(nb::module_& module) {
   nb::class_<RotaryParameters>(module, "Rotary", "What decides how fast each pair turns.")
       .def(nb::new_(&from_fields), "fields"_a)
       .def("fields", fields_of, "What the constructor takes.")
-      .def_ro("rotary_dim", &RotaryParameters::rotary_dim)
+      .def_prop_ro("pairs",
+                   [](const RotaryParameters& self) { return make_frequencies(self).turns.size(); })
       .def_prop_ro("depends_on_length", &depends_on_length)
-      .def("effective_length", effective_length, "length"_a,
-           "0 for lengths up to the trained context; the same number for lengths alike.")
-      .def(
-          "attention_factor",
-          [](const RotaryParameters& self, std::int64_t length) {
-            return make_frequencies(self, length).attention_factor;
-          },
-          "length"_a = 0)
       .def("fill_table", fill_table, "cos"_a, "sin"_a, "first"_a = 0, "length"_a = 0,
            "Writes cosines and sines of positions first, first + 1, ..., evaluated in double and "
            "times the attention factor, into float32 or float64 arrays [rows, rotary_dim/2] on the "

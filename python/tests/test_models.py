@@ -11,7 +11,6 @@ import ropejit
 
 DATA = pathlib.Path(__file__).parents[2] / "tests" / "data"
 CASES = json.loads((DATA / "scaled_frequencies.json").read_text())
-SERVED = ["linear", "dynamic", "yarn", "longrope", "llama3", "default"]
 
 
 def config_of(case):
@@ -22,13 +21,16 @@ def config_of(case):
     original = given.get("original_max_position_embeddings", 0)
     rope = {"rope_type": scaling, "rope_theta": given.pop("theta", 10000.0), **given}
     most = original if scaling == "dynamic" else int(original * given.get("factor", 1)) or 4096
+    head_dim = rope.pop("head_dim", rotary_dim)
+    if scaling == "proportional":
+        rope["partial_rotary_factor"] = rotary_dim / head_dim
     if scaling == "llama3":
         rope = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, **rope}
     if scaling == "dynamic":
         rope.pop("original_max_position_embeddings")
     return {
-        "model_type": "llama", "num_attention_heads": 1, "head_dim": rotary_dim,
-        "hidden_size": rotary_dim, "rope_parameters": rope,
+        "model_type": "llama", "num_attention_heads": 1, "head_dim": head_dim,
+        "hidden_size": head_dim, "rope_parameters": rope,
         "max_position_embeddings": most,
     }  # fmt: skip
 
@@ -45,20 +47,22 @@ def rotated_by(x, position, case):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['case']} {case['length']}")
 def test_frequencies_of_every_scaling(make, case):
-    if case["parameters"].get("scaling", "default") not in SERVED:
-        pytest.skip("no config of a Llama asks for it")
-    rope = ropejit.RotaryEmbedding.from_config(config_of(case))
-    x = make((1, 1, 2, case["parameters"]["rotary_dim"]))
+    config = config_of(case)
+    ropes = [ropejit.RotaryEmbedding.from_config(config)]
+    if not ropes[0]._depends_on_length:
+        ropes.append(ropejit.RotaryEmbedding.from_config(config, angles="table"))
+    x = make((1, 1, 2, ropes[0].dim))
     for position in (1, 1000, 31337):
-        if case["length"] == 0 and rope._depends_on_length:
+        if case["length"] == 0 and len(ropes) == 1:
             # Up to the trained context.
             position = min(position, case["parameters"]["original_max_position_embeddings"] - 1)
         length = case["length"] or None
         if length is not None and position >= length:
             continue
-        actual, _ = rope(x, seq_len=length, offset=position)
-        assert_rotated(actual / float(case["attention_factor"]),
-                       rotated_by(x, position, case) / float(case["attention_factor"]))  # fmt: skip
+        factor = float(case["attention_factor"])
+        for rope in ropes:
+            actual, _ = rope(x, seq_len=length, offset=position)
+            assert_rotated(actual / factor, rotated_by(x, position, case) / factor)
 
 
 def test_a_config_in_every_form(tmp_path, make):

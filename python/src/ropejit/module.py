@@ -264,7 +264,7 @@ class RotaryEmbedding(_Base):
 
 
 def _make_table(rows: int, rotary, leader: Array) -> Tuple[Array, Array]:
-    cos, sin = (np.empty((rows, rotary.rotary_dim // 2), np.float32) for _ in range(2))
+    cos, sin = (np.empty((rows, rotary.pairs), np.float32) for _ in range(2))
     rotary.fill_table(cos, sin)
     if _arrays.is_torch(leader):
         from_numpy = _arrays.namespace(leader).from_numpy
