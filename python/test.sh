@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Builds the Python package from this checkout, as `pip install .` does, in an environment of its
-# own in build-python/, and runs its tests. Arguments go to pytest. Tests of PyTorch run where the
-# environment has it: ROPEJIT_PYTHON=<python> takes another interpreter than python3 and lets the
-# environment see its packages. ropejit_ROOT=<prefix> takes the library that is installed there
-# instead of building it.
+# own in build-python/, and runs its tests. Arguments go to pytest. Tests of PyTorch and transformers
+# run where the environment has them: ROPEJIT_PYTHON=<python> takes another interpreter than python3
+# and lets the environment see its packages; ROPEJIT_TEST_TORCH=1 installs them, 3 GB, if that can be
+# done within ten minutes. ropejit_ROOT=<prefix> takes the library that is installed there instead of
+# building it.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -24,6 +25,11 @@ fi
 pip=("$venv/bin/python" -m pip --disable-pip-version-check)
 "${pip[@]}" install --quiet 'scikit-build-core>=0.10' 'nanobind>=2.4' 'numpy>=1.23' pytest
 
+if [[ ${ROPEJIT_TEST_TORCH:-} == 1 ]]; then
+  timeout 600 "${pip[@]}" install --quiet 'torch>=2.11,<2.12' 'transformers>=5.24,<5.25' ||
+    echo "PyTorch could not be installed: its tests are skipped" >&2
+fi
+
 # Without isolation, so that CMake finds nanobind where it was, and a second run builds only what
 # changed.
 if command -v ccache >/dev/null; then
@@ -34,4 +40,4 @@ start=$SECONDS
   --config-settings="build-dir=$folder/cmake" \
   --config-settings="cmake.define.ropejit_ROOT=${ropejit_ROOT:-}" ./python
 echo "built and installed in $((SECONDS - start)) s"
-"$venv/bin/python" -m pytest -q python "$@"
+"$venv/bin/python" -m pytest -q -rs python "$@"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # A whole pass on a machine with a GPU: builds, runs the tests that need the device, verifies every
 # model of tests/data/models/ on it, measures cold and warm start, runs part of the kernel matrix
-# under compute-sanitizer, measures the suite of docs/performance.md and other libraries, and prints a
-# short table last. docs/verification.md and docs/performance.md hold its results.
+# under compute-sanitizer, tests the Python package with the PyTorch that is there, measures the suite of
+# docs/performance.md, other libraries and the host time from Python, and prints a short table last. docs/verification.md and docs/performance.md hold its results.
 #   bash tools/gpu.sh [--out DIR] [STEP...]
 # DIR: where the full logs go (default: build-gpu/logs). STEP: of those at the end of this file; default: all.
 # COMMIT names the commit where the repository does not. Installs nothing; on a machine that cannot install
-# xxhash.h, put it into .deps/include/.
+# xxhash.h, put it into .deps/include/, and pytest into a folder on PYTHONPATH.
 set -uo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit
 
@@ -29,7 +29,7 @@ step() {
   shift
   [[ $steps == '  ' || $steps == *" $name "* ]] || return 0
   if "$@" >"$logs/$name.log" 2>&1; then
-    result=$(grep -E ' passed, |tests passed|ERROR SUMMARY|(cold|warm|disk) start| cells  mean|fastest peer' "$logs/$name.log" | tail -n 7 | paste -sd ';')
+    result=$(grep -E ' passed, | passed in |tests passed|host µs|ropejit (apply|rotate)|copy_|ERROR SUMMARY|(cold|warm|disk) start| cells  mean|fastest peer' "$logs/$name.log" | tail -n 7 | paste -sd ';')
   else
     result="FAILED: $(tail -n 3 "$logs/$name.log" | paste -sd ' ')"
     failed=1
@@ -67,6 +67,21 @@ step memcheck "$sanitizer" --tool memcheck --error-exitcode 1 \
   build-gpu/ropejit verify --model tests/data/models/phi-2/config.json
 step racecheck "$sanitizer" --tool racecheck --error-exitcode 1 \
   build-gpu/ropejit verify --model tests/data/models/phi-2/config.json
+
+# The package as it would be installed, in build-gpu/package.
+build_python() {
+  local options=(-DCMAKE_BUILD_TYPE=Release -DROPEJIT_WERROR=OFF -DROPEJIT_BUILD_TESTS=OFF
+    "-Dnanobind_DIR=$(python3 -m nanobind --cmake_dir)")
+  [[ ! -f .deps/include/xxhash.h ]] || options+=("-DXXHASH_INCLUDE_DIR=$PWD/.deps/include")
+  cmake -S python -B build-gpu/python -G Ninja "${options[@]}" &&
+    cmake --build build-gpu/python --target _core &&
+    mkdir -p build-gpu/package/ropejit &&
+    cp python/src/ropejit/* build-gpu/python/_core*.so build-gpu/package/ropejit/
+}
+step build_python build_python
+export PYTHONPATH=$PWD/build-gpu/package${PYTHONPATH:+:$PYTHONPATH}
+step python_tests python3 -m pytest -q -rs python/tests
+step host_time python3 tools/python_host_time.py --commit "${COMMIT:-}"
 
 step bench build-gpu/ropejit bench --suite --json "$logs/suite.json"
 # What other libraries take, of those that Python finds here; the rest is reported as absent.

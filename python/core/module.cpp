@@ -28,6 +28,8 @@ void translate(const std::exception_ptr& pointer, void*) {
 }
 
 void bind(nb::module_& module) {
+  // PyTorch keeps what it compiled to the end of the process, and with it what that refers to.
+  nb::set_leak_warnings(false);
   nb::register_exception_translator(translate);
   module.def("use_exchange_api", use_exchange_api, "type"_a,
              "Reads and writes arrays of the type by DLPack's C exchange API from now on, if it "
