@@ -36,8 +36,19 @@ if command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER:-ccache}
 fi
 start=$SECONDS
-"${pip[@]}" install --quiet --no-build-isolation --no-deps --force-reinstall \
-  --config-settings="build-dir=$folder/cmake" \
-  --config-settings="cmake.define.ropejit_ROOT=${ropejit_ROOT:-}" ./python
+wheel=("${pip[@]}" wheel --quiet --no-build-isolation --no-deps
+  --config-settings="build-dir=$folder/cmake"
+  --config-settings="cmake.define.ropejit_ROOT=${ropejit_ROOT:-}")
+rm -rf -- "$folder/wheels"
+"${wheel[@]}" --wheel-dir "$folder/wheels/root" .
+"${wheel[@]}" --wheel-dir "$folder/wheels/python" ./python
+"${pip[@]}" install --quiet --no-deps --force-reinstall "$folder"/wheels/root/ropejit-*.whl
 echo "built and installed in $((SECONDS - start)) s"
+
+# The wheel of the package's folder, in an environment with nothing else in it.
+"$python" -m venv --clear "$folder/clean"
+"$folder/clean/bin/python" -m pip --disable-pip-version-check install --quiet "$folder"/wheels/python/ropejit-*.whl
+env -i "$folder/clean/bin/python" -c 'import ropejit, numpy; print(ropejit.RotaryEmbedding(64)(numpy.ones((1, 2, 3, 64), "f4"))[0].shape)'
+env -i "$folder/clean/bin/ropejit" --version
+
 "$venv/bin/python" -m pytest -q -rs python "$@"

@@ -69,8 +69,7 @@ def device(request):
 @pytest.fixture
 def normal(make, device):
     """normal(shape, dtype): a tensor on `device` of random numbers within 6 of 0."""
-    import torch
-
+    torch = pytest.importorskip("torch")
     return lambda shape, dtype="float32": torch.from_numpy(make(shape)).to(
         device, getattr(torch, dtype)
     )
