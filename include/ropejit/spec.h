@@ -55,7 +55,7 @@ struct RopeSpec {
   AngleSource angles = AngleSource::exact;
   Direction direction = Direction::forward;
   /// Bytes (2, 4, 8, 16 or 32; at least one element) that divide every base address and stride of
-  /// the calls to come, with a head's elements side by side; of a table, up to 16 and as far as they
+  /// the calls to come, whose heads have no gaps; of a table, up to 16 and as far as they
   /// divide rotary_dim / 2 floats. A call that keeps the promise takes the wide kernel; one that
   /// does not is still right: it takes a kernel that accesses single elements.
   int alignment = 16;
