@@ -151,55 +151,6 @@ TEST_CASE("a null pointer is refused by name") {
         "invalid_argument: q.data = null and k.data = null: at least one of them must be given");
 }
 
-TEST_CASE("the last dimension may have any stride, of each tensor its own") {
-  CHECK(verdict([](Call& c) {
-          c.args.q.stride_dim = 0;
-          c.args.q_out = {at(0x200000), 8 * 512, 512, 128, 2};
-          c.args.k.stride_dim = -1;
-          c.args.k_out = {at(0x400000), 8 * 128, 128, 1, 2};  // [batch, seq, head_dim, heads]
-        }) == "accepted");
-  CHECK(verdict([](Call& c) {
-          c.args.q.stride_dim = -1;
-          c.args.q_out = c.args.q;
-          c.args.k_out = c.args.k = {at(0x300000), 2 * 8 * 64, 1, 8 * 64, 8};  // head_dim, then seq
-        }) == "accepted");
-}
-
-TEST_CASE("an output whose elements share memory is refused") {
-  CHECK(verdict([](Call& c) { c.args.q_out.stride_dim = 0; }) ==
-        "invalid_argument: q_out: its strides (batch 2048, seq 256, head 64, dim 0) make elements "
-        "share memory");
-  CHECK(verdict([](Call& c) {
-          c.args.k_out.stride_dim = 2;
-        }).starts_with("invalid_argument: k_out: "));
-  CHECK(verdict([](Call& c) {
-          c.args.k_out = {at(0x400000), 8 * 128, 128, 1, -1};
-        }).starts_with("invalid_argument: k_out: "));
-}
-
-TEST_CASE("the same data with another stride of the last dimension is not in place") {
-  const auto in_place = [](std::int64_t in, std::int64_t out) {
-    return verdict([=](Call& c) {
-      c.args.q = {at(0x100000), 8 * 512, 512, 128, in};
-      c.args.q_out = {at(0x100000), 8 * 512, 512, 128, out};
-    });
-  };
-  CHECK(in_place(2, 2) == "accepted");
-  CHECK(in_place(1, 2).starts_with("invalid_argument: q_out.data = 0x100000: overlaps q "));
-  CHECK(in_place(0, 1).starts_with("invalid_argument: q_out.data = 0x100000: overlaps q "));
-}
-
-TEST_CASE("the even and the odd elements of one buffer are disjoint") {
-  const auto interleaved = [](std::uintptr_t k) {
-    return verdict([=](Call& c) {
-      c.args.q = c.args.q_out = {at(0x100000), 8 * 512, 512, 128, 2};
-      c.args.k = c.args.k_out = {at(k), 8 * 512, 512, 128, 2};
-    });
-  };
-  CHECK(interleaved(0x100002) == "accepted");
-  CHECK(interleaved(0x100004).starts_with("invalid_argument: q_out.data = 0x100000: overlaps k "));
-}
-
 TEST_CASE("an address between elements is refused; any element's is good") {
   CHECK(verdict([](Call& c) { c.args.q.data = at(0x100001); }) ==
         "invalid_argument: q.data = 0x100001: must be aligned to its 2-byte elements");

@@ -1,15 +1,19 @@
-// Heads whose elements lie apart, where the kernel matrix does not go: elements that an input
-// repeats, and heads that reach farther than 31 bits.
+// Heads whose elements lie apart: which calls are refused, and what the kernel matrix does not
+// reach: elements that an input repeats, and heads that reach farther than 31 bits.
 
 #include <doctest/doctest.h>
 #include <sys/mman.h>
 
 #include <cmath>
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "ropejit/reference.h"
+#include "src/launch.h"
 #include "src/rounding.h"
+#include "tests/refusal.h"
 #include "tools/case_positions.h"
 #include "tools/verify_executor.h"
 
@@ -80,7 +84,76 @@ class SparseMemory {
   void* data_;
 };
 
+/// An address that nothing may read or write.
+void* at(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
+
+/// What check_args says of dense q and k, out of place, after a change.
+std::string verdict(const std::function<void(RopeArgs&)>& change) {
+  RopeSpec spec;
+  spec.head_dim = 64;
+  spec.q_heads = 4;
+  spec.kv_heads = 2;
+  RopeArgs args;
+  args.batch = 2;
+  args.seq = 8;
+  args.q = dense_bshd(at(0x100000), 8, 4, 64);
+  args.q_out = dense_bshd(at(0x200000), 8, 4, 64);
+  args.k = dense_bshd(at(0x300000), 8, 2, 64);
+  args.k_out = dense_bshd(at(0x400000), 8, 2, 64);
+  change(args);
+  return refusal([&] { check_args(spec, args); });
+}
+
 }  // namespace
+
+TEST_CASE("the last dimension may have any stride, of each tensor its own") {
+  CHECK(verdict([](RopeArgs& a) {
+          a.q.stride_dim = 0;
+          a.q_out = {at(0x200000), 8 * 512, 512, 128, 2};
+          a.k.stride_dim = -1;
+          a.k_out = {at(0x400000), 8 * 128, 128, 1, 2};  // [batch, seq, head_dim, heads]
+        }) == "accepted");
+  CHECK(verdict([](RopeArgs& a) {
+          a.q.stride_dim = -1;
+          a.q_out = a.q;
+          a.k_out = a.k = {at(0x300000), 2 * 8 * 64, 1, 8 * 64, 8};  // head_dim, then seq
+        }) == "accepted");
+}
+
+TEST_CASE("an output whose elements share memory is refused") {
+  CHECK(verdict([](RopeArgs& a) { a.q_out.stride_dim = 0; }) ==
+        "invalid_argument: q_out: its strides (batch 2048, seq 256, head 64, dim 0) make elements "
+        "share memory");
+  CHECK(verdict([](RopeArgs& a) {
+          a.k_out.stride_dim = 2;
+        }).starts_with("invalid_argument: k_out: "));
+  CHECK(verdict([](RopeArgs& a) {
+          a.k_out = {at(0x400000), 8 * 128, 128, 1, -1};
+        }).starts_with("invalid_argument: k_out: "));
+}
+
+TEST_CASE("the same data with another stride of the last dimension is not in place") {
+  const auto in_place = [](std::int64_t in, std::int64_t out) {
+    return verdict([=](RopeArgs& a) {
+      a.q = {at(0x100000), 8 * 512, 512, 128, in};
+      a.q_out = {at(0x100000), 8 * 512, 512, 128, out};
+    });
+  };
+  CHECK(in_place(2, 2) == "accepted");
+  CHECK(in_place(1, 2).starts_with("invalid_argument: q_out.data = 0x100000: overlaps q "));
+  CHECK(in_place(0, 1).starts_with("invalid_argument: q_out.data = 0x100000: overlaps q "));
+}
+
+TEST_CASE("the even and the odd elements of one buffer are disjoint") {
+  const auto interleaved = [](std::uintptr_t k) {
+    return verdict([=](RopeArgs& a) {
+      a.q = a.q_out = {at(0x100000), 8 * 512, 512, 128, 2};
+      a.k = a.k_out = {at(k), 8 * 512, 512, 128, 2};
+    });
+  };
+  CHECK(interleaved(0x100002) == "accepted");
+  CHECK(interleaved(0x100004).starts_with("invalid_argument: q_out.data = 0x100000: overlaps k "));
+}
 
 TEST_CASE("an input may repeat one element for a whole head") {
   with_each_executor([](const VerifyCase& test, Executor& executor) {
