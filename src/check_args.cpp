@@ -64,10 +64,6 @@ bool is_at_multiple(const void* pointer, std::size_t power_of_two) {
 
 void check_tensor(const NamedTensor& named, std::int64_t element_bytes) {
   const Tensor& tensor = named.tensor;
-  if (tensor.stride_dim != 1) {
-    refuse(fmt::format("{}.stride_dim = {}: the last dimension must be contiguous (stride 1)",
-                       named.name, tensor.stride_dim));
-  }
   if (!is_at_multiple(tensor.data, static_cast<std::size_t>(element_bytes))) {
     refuse(fmt::format("{}.data = {}: must be aligned to its {}-byte elements", named.name,
                        fmt::ptr(tensor.data), element_bytes));
@@ -98,7 +94,7 @@ std::int64_t reach(const char* tensor, const char* stride_name, std::int64_t str
                      tensor, stride_name, stride, count - 1));
 }
 
-/// The bytes from a tensor's first row in memory to the end of its last.
+/// The bytes from a tensor's first element in memory to the end of its last.
 std::int64_t span_bytes(const Call& call, const NamedTensor& named) {
   const Tensor& tensor = named.tensor;
   if (tensor.data == nullptr) return 0;
@@ -106,28 +102,30 @@ std::int64_t span_bytes(const Call& call, const NamedTensor& named) {
   const std::int64_t elements =
       length(reach(named.name, ".stride_batch", tensor.stride_batch, call.sequences)) +
       length(reach(named.name, ".stride_seq", tensor.stride_seq, call.args.seq)) +
-      length(reach(named.name, ".stride_head", tensor.stride_head, named.heads));
-  return call.element * (elements + call.spec.head_dim);
+      length(reach(named.name, ".stride_head", tensor.stride_head, named.heads)) +
+      length(reach(named.name, ".stride_dim", tensor.stride_dim, call.spec.head_dim));
+  return call.element * (elements + 1);
 }
 
+/// Elements side by side are one run of bytes; else each is a run of its own.
 Region region_of(const Call& call, const NamedTensor& named) {
   const Tensor& tensor = named.tensor;
+  const std::int64_t run = tensor.stride_dim == 1 ? call.spec.head_dim : 1;  // elements
   Region region;
   region.base = reinterpret_cast<std::uintptr_t>(tensor.data);
-  region.counts = {call.sequences, call.args.seq, named.heads};
-  region.strides = {tensor.stride_batch, tensor.stride_seq, tensor.stride_head};
-  for (std::size_t i = 0; i < 3; ++i) {
+  region.counts = {call.sequences, call.args.seq, named.heads, call.spec.head_dim / run};
+  region.strides = {tensor.stride_batch, tensor.stride_seq, tensor.stride_head, tensor.stride_dim};
+  for (std::size_t i = 0; i < region.counts.size(); ++i) {
     region.strides[i] = region.counts[i] == 1 ? 0 : region.strides[i] * call.element;
   }
-  region.row_bytes = call.spec.head_dim * call.element;
+  region.run_bytes = run * call.element;
   return region;
 }
 
-/// Whether an output is its own input: the same rows at the same places.
+/// Whether an output is its own input: the same elements at the same places.
 bool same_view(const Call& call, const NamedTensor& in, const NamedTensor& out) {
   if (in.tensor == out.tensor) return true;
-  if (in.tensor.data != out.tensor.data) return false;
-  return region_of(call, in).strides == region_of(call, out).strides;
+  return region_of(call, in) == region_of(call, out);
 }
 
 void check_disjoint(const Call& call, const NamedTensor& out, const NamedTensor& other) {
@@ -138,10 +136,12 @@ void check_disjoint(const Call& call, const NamedTensor& out, const NamedTensor&
                   out.name, fmt::ptr(out.tensor.data), other.name, fmt::ptr(other.tensor.data)));
 }
 
-void check_disjoint_rows(const Call& call, const NamedTensor& out) {
+void check_distinct_elements(const Call& call, const NamedTensor& out) {
   if (!overlaps_itself(region_of(call, out))) return;
-  refuse(fmt::format("{}: its strides (batch {}, seq {}, head {}) make rows share memory", out.name,
-                     out.tensor.stride_batch, out.tensor.stride_seq, out.tensor.stride_head));
+  refuse(
+      fmt::format("{}: its strides (batch {}, seq {}, head {}, dim {}) make elements share memory",
+                  out.name, out.tensor.stride_batch, out.tensor.stride_seq, out.tensor.stride_head,
+                  out.tensor.stride_dim));
 }
 
 /// Returns the bytes from the first to the end of the tensor that reaches farthest.
@@ -155,8 +155,8 @@ std::int64_t check_overlaps(const Call& call) {
       {span_bytes(call, q), span_bytes(call, k), span_bytes(call, q_out), span_bytes(call, k_out)});
   const bool q_in_place = has_q && same_view(call, q, q_out);
   const bool k_in_place = has_k && same_view(call, k, k_out);
-  if (has_q) check_disjoint_rows(call, q_out);
-  if (has_k) check_disjoint_rows(call, k_out);
+  if (has_q) check_distinct_elements(call, q_out);
+  if (has_k) check_distinct_elements(call, k_out);
   if (has_q && has_k) check_disjoint(call, q_out, k);
   if (has_q && !q_in_place) {  // else the pairs with q are those with q_out
     check_disjoint(call, q_out, q);

@@ -87,8 +87,10 @@ std::uintptr_t tensor_bits(const RopeSpec& spec, const RopeArgs& args, const Ten
   const std::int64_t strides = (one_batch ? 0 : tensor.stride_batch) |
                                (args.seq == 1 ? 0 : tensor.stride_seq) |
                                (heads == 1 ? 0 : tensor.stride_head);
+  // Elements that lie apart are accessed one by one: no alignment beyond theirs is kept.
+  const std::uintptr_t one_by_one = tensor.stride_dim == 1 ? 0 : size_of(spec.dtype);
   return reinterpret_cast<std::uintptr_t>(tensor.data) |
-         static_cast<std::uintptr_t>(strides) * size_of(spec.dtype);
+         static_cast<std::uintptr_t>(strides) * size_of(spec.dtype) | one_by_one;
 }
 
 }  // namespace
@@ -161,6 +163,8 @@ Launch plan_launch(const RopeSpec& spec, const LaunchShape& shape, const RopeArg
   params.positions = args.positions;
   params.cu_seqlens = args.cu_seqlens;
   params.position_stride = args.position_stride_batch.value_or(args.seq);
+  params.q_dim = {args.q.stride_dim, args.q_out.stride_dim};
+  params.k_dim = {args.k.stride_dim, args.k_out.stride_dim};
   params.wide = is_narrow(spec, facts, params) ? 0 : 1;
   const bool divides_by_seq = args.batch > 1 && params.wide == 0;
   params.seq_divisor = divides_by_seq ? divisor(params.seq) : kernel::Divisor{};

@@ -21,7 +21,8 @@ constexpr bool is_multiple(std::uintptr_t n, std::uintptr_t power_of_two) noexce
 }
 
 /// All base addresses and strides in bytes that a call uses, or-ed: a multiple of 2^n if and only
-/// if each of them is.
+/// if each of them is. Of a tensor whose last dimension has another stride than 1, the size of an
+/// element as well, so that no wider access is taken for good.
 struct AddressBits {
   std::uintptr_t tensors = 0;
   std::uintptr_t table = 0;

@@ -1,10 +1,13 @@
 #include "src/overlap.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace ropejit {
 namespace {
+
+constexpr std::size_t kDimensions = std::tuple_size_v<decltype(Region::counts)>;
 
 __extension__ typedef __int128 Wide;  // sums of stride x count cannot overflow
 
@@ -73,7 +76,7 @@ class Search {
   static Wide divide_up(Wide n, Wide d) { return -divide_down(-n, d); }
   Term& at(int i) { return terms_[static_cast<std::size_t>(i)]; }
 
-  std::array<Term, 6> terms_{};
+  std::array<Term, 2 * kDimensions> terms_{};
   int count_ = 0;
   int budget_ = 10000;
 };
@@ -85,8 +88,8 @@ struct Extent {
 };
 
 Extent extent(const Region& region) {
-  Extent extent{static_cast<Wide>(region.base), static_cast<Wide>(region.base) + region.row_bytes};
-  for (std::size_t i = 0; i < 3; ++i) {
+  Extent extent{static_cast<Wide>(region.base), static_cast<Wide>(region.base) + region.run_bytes};
+  for (std::size_t i = 0; i < kDimensions; ++i) {
     const Wide reach = static_cast<Wide>(region.counts[i] - 1) * region.strides[i];
     (reach < 0 ? extent.first : extent.end) += reach;
   }
@@ -103,15 +106,14 @@ bool nests(const Region& region) {
     const auto stride = static_cast<std::uint64_t>(region.strides[i]);
     return Dimension{region.strides[i] < 0 ? -stride : stride, region.counts[i]};
   };
-  Dimension inner = dimension(2), middle = dimension(1), outer = dimension(0);
-  const auto order = [](Dimension& a, Dimension& b) {
-    if (a.stride > b.stride) std::swap(a, b);
+  std::array<Dimension, kDimensions> inner_first{dimension(3), dimension(2), dimension(1),
+                                                 dimension(0)};
+  const auto order = [&](std::size_t a, std::size_t b) {
+    if (inner_first[a].stride > inner_first[b].stride) std::swap(inner_first[a], inner_first[b]);
   };
-  order(inner, middle);
-  order(middle, outer);
-  order(inner, middle);
-  auto reach = static_cast<std::uint64_t>(region.row_bytes);
-  for (const Dimension& next : {inner, middle, outer}) {
+  for (const auto& [a, b] : {std::pair{0, 1}, {2, 3}, {0, 2}, {1, 3}, {1, 2}}) order(a, b);
+  auto reach = static_cast<std::uint64_t>(region.run_bytes);
+  for (const Dimension& next : inner_first) {
     if (next.count == 1) continue;
     std::uint64_t steps = 0;
     if (next.stride < reach || __builtin_mul_overflow(next.stride, next.count - 1, &steps) ||
@@ -127,25 +129,25 @@ bool nests(const Region& region) {
 bool overlaps_itself(const Region& region) noexcept {
   if (nests(region)) return false;
   Search search;
-  for (std::size_t i = 0; i < 3; ++i) {
+  for (std::size_t i = 0; i < kDimensions; ++i) {
     if (region.counts[i] == 1) continue;
     if (region.strides[i] == 0) return true;
     search.add(region.strides[i], 1 - region.counts[i], region.counts[i] - 1);
   }
-  return search.solvable(1 - region.row_bytes, region.row_bytes - 1, true);
+  return search.solvable(1 - region.run_bytes, region.run_bytes - 1, true);
 }
 
 bool overlap(const Region& a, const Region& b) noexcept {
   const Extent extent_a = extent(a), extent_b = extent(b);
   if (extent_a.end <= extent_b.first || extent_b.end <= extent_a.first) return false;
   Search search;
-  for (std::size_t i = 0; i < 3; ++i) {
+  for (std::size_t i = 0; i < kDimensions; ++i) {
     if (a.strides[i] != 0 && a.counts[i] > 1) search.add(a.strides[i], 0, a.counts[i] - 1);
     if (b.strides[i] != 0 && b.counts[i] > 1) search.add(b.strides[i], 1 - b.counts[i], 0);
   }
-  // Rows at A and B share a byte when -a.row_bytes < A - B < b.row_bytes.
+  // Runs at A and B share a byte when -a.run_bytes < A - B < b.run_bytes.
   const Wide base = static_cast<Wide>(a.base) - static_cast<Wide>(b.base);
-  return search.solvable(1 - a.row_bytes - base, b.row_bytes - 1 - base, false);
+  return search.solvable(1 - a.run_bytes - base, b.run_bytes - 1 - base, false);
 }
 
 }  // namespace ropejit

@@ -6,16 +6,18 @@
 
 namespace ropejit {
 
-/// The bytes of a strided tensor: rows of `row_bytes` at base + i0*strides[0] + i1*strides[1] +
-/// i2*strides[2], 0 <= i < counts. Counts are at least 1; strides are in bytes and may be negative.
+/// The bytes of a strided tensor: runs of `run_bytes` at base + the sum of i*stride over the four
+/// dimensions, 0 <= i < count. Counts are at least 1; strides are in bytes and may be negative.
 struct Region {
   std::uintptr_t base = 0;
-  std::array<std::int64_t, 3> counts{1, 1, 1};
-  std::array<std::int64_t, 3> strides{};
-  std::int64_t row_bytes = 0;
+  std::array<std::int64_t, 4> counts{1, 1, 1, 1};
+  std::array<std::int64_t, 4> strides{};
+  std::int64_t run_bytes = 0;
+
+  bool operator==(const Region&) const = default;
 };
 
-/// Whether two rows of one region share a byte. Exact; a few nanoseconds for nested strides. A
+/// Whether two runs of one region share a byte. Exact; a few nanoseconds for nested strides. A
 /// layout so odd that a bounded search does not decide it counts as overlapping.
 bool overlaps_itself(const Region& region) noexcept;
 

@@ -17,31 +17,40 @@ namespace {
 
 using Byte = unsigned char;
 
-/// The address of row [batch, seq, head].
+/// One head of one token.
 template <class Pointer>
-Pointer row_at(Pointer base, const Tensor& tensor, const TokenPosition& token, std::int64_t head,
-               std::int64_t element_bytes) {
-  return base + (token.batch * tensor.stride_batch + token.seq * tensor.stride_seq +
-                 head * tensor.stride_head) *
-                    element_bytes;
+struct Row {
+  Pointer first;
+  std::int64_t step;  ///< bytes from one element to the next
+
+  Pointer at(std::int64_t d) const { return first + d * step; }
+};
+
+template <class Pointer>
+Row<Pointer> row_at(Pointer base, const Tensor& tensor, const TokenPosition& token,
+                    std::int64_t head, std::int64_t element_bytes) {
+  const std::int64_t elements =
+      token.batch * tensor.stride_batch + token.seq * tensor.stride_seq + head * tensor.stride_head;
+  return {base + elements * element_bytes, tensor.stride_dim * element_bytes};
 }
 
-void rotate_row(const RopeSpec& spec, const std::vector<CosSin>& angles, const Byte* in,
-                Byte* out) {
-  const std::size_t element = size_of(spec.dtype);
-  const auto pairs = static_cast<std::size_t>(spec.rotary() / 2);
+void rotate_row(const RopeSpec& spec, const std::vector<CosSin>& angles, const Row<const Byte*>& in,
+                const Row<Byte*>& out) {
+  const auto pairs = static_cast<std::int64_t>(angles.size());
   const bool interleaved = spec.layout == Layout::interleaved;
-  for (std::size_t i = 0; i < pairs; ++i) {
-    const std::size_t a = (interleaved ? 2 * i : i) * element;
-    const std::size_t b = (interleaved ? 2 * i + 1 : i + pairs) * element;
-    const double x = load_element(spec.dtype, in + a);
-    const double y = load_element(spec.dtype, in + b);
-    store_element(spec.dtype, out + a, x * angles[i].cos - y * angles[i].sin);
-    store_element(spec.dtype, out + b, y * angles[i].cos + x * angles[i].sin);
+  for (std::int64_t i = 0; i < pairs; ++i) {
+    const std::int64_t a = interleaved ? 2 * i : i;
+    const std::int64_t b = interleaved ? 2 * i + 1 : i + pairs;
+    const double x = load_element(spec.dtype, in.at(a));
+    const double y = load_element(spec.dtype, in.at(b));
+    const CosSin& angle = angles[static_cast<std::size_t>(i)];
+    store_element(spec.dtype, out.at(a), x * angle.cos - y * angle.sin);
+    store_element(spec.dtype, out.at(b), y * angle.cos + x * angle.sin);
   }
-  const std::size_t rotated = 2 * pairs * element;
-  std::memmove(out + rotated, in + rotated,
-               static_cast<std::size_t>(spec.head_dim) * element - rotated);
+  const std::size_t element = size_of(spec.dtype);
+  for (std::int64_t d = 2 * pairs; d < spec.head_dim; ++d) {
+    std::memmove(out.at(d), in.at(d), element);
+  }
 }
 
 void rotate_heads(const RopeSpec& spec, const std::vector<CosSin>& angles,

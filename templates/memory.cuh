@@ -3,8 +3,9 @@
 #include "config.cuh"
 #include "scalar.cuh"
 
-// Loads and stores of `kBytes` consecutive bytes by accesses of `kAccess` bytes each. Registers
-// hold 32-bit words, whatever the elements: so what travels is never taken apart.
+// Loads and stores of `kBytes` bytes by accesses of `kAccess` bytes each, `step` bytes from one to
+// the next: consecutive ones, unless the caller says else. Registers hold 32-bit words, whatever
+// the elements: so what travels is never taken apart.
 
 template <int kBytes>
 struct Words {
@@ -87,15 +88,15 @@ inline void host_check(const void* address) {
 #endif
 
 template <int kAccess, int kBytes>
-ROPE_DEVICE void load(Words<kBytes>& to, const void* from) {
+ROPE_DEVICE void load(Words<kBytes>& to, const void* from, i64 step = kAccess) {
   static_assert(kBytes % kAccess == 0, "a whole number of accesses");
-#if !defined(__CUDA_ARCH__)
-  host_check<kAccess>(from);
-  __builtin_memcpy(to.word, from, kBytes);
-#else
 #pragma unroll
   for (int i = 0; i < kBytes / kAccess; ++i) {
-    const char* address = static_cast<const char*>(from) + i * kAccess;
+    const char* address = static_cast<const char*>(from) + i * step;
+#if !defined(__CUDA_ARCH__)
+    host_check<kAccess>(address);
+    __builtin_memcpy(reinterpret_cast<char*>(to.word) + i * kAccess, address, kAccess);
+#else
     if constexpr (kAccess == 2) {
       const u32 half = *reinterpret_cast<const u16*>(address);
       to.word[i / 2] = i % 2 == 0 ? half : to.word[i / 2] | half << 16;
@@ -104,20 +105,20 @@ ROPE_DEVICE void load(Words<kBytes>& to, const void* from) {
 #pragma unroll
       for (int j = 0; j < kAccess / 4; ++j) to.word[i * (kAccess / 4) + j] = vector.word[j];
     }
-  }
 #endif
+  }
 }
 
 template <int kAccess, int kBytes>
-ROPE_DEVICE void store(void* to, const Words<kBytes>& from) {
+ROPE_DEVICE void store(void* to, const Words<kBytes>& from, i64 step = kAccess) {
   static_assert(kBytes % kAccess == 0, "a whole number of accesses");
-#if !defined(__CUDA_ARCH__)
-  host_check<kAccess>(to);
-  __builtin_memcpy(to, from.word, kBytes);
-#else
 #pragma unroll
   for (int i = 0; i < kBytes / kAccess; ++i) {
-    char* address = static_cast<char*>(to) + i * kAccess;
+    char* address = static_cast<char*>(to) + i * step;
+#if !defined(__CUDA_ARCH__)
+    host_check<kAccess>(address);
+    __builtin_memcpy(address, reinterpret_cast<const char*>(from.word) + i * kAccess, kAccess);
+#else
     if constexpr (kAccess == 2) {
       *reinterpret_cast<u16*>(address) = u16(from.word[i / 2] >> (i % 2 * 16));
     } else {
@@ -126,6 +127,6 @@ ROPE_DEVICE void store(void* to, const Words<kBytes>& from) {
       for (int j = 0; j < kAccess / 4; ++j) vector.word[j] = from.word[i * (kAccess / 4) + j];
       store_vector<kAccess>(address, vector);
     }
-  }
 #endif
+  }
 }

@@ -5,13 +5,19 @@
 namespace ropejit::kernel {
 
 // One tensor, read through `in` and written through `out`: [batch, seq, heads, head_dim] with
-// strides in elements and a contiguous last dimension. In place: in == out, and the strides agree.
+// strides in elements; those of the last dimension are RopeParams::q_dim and k_dim. In place:
+// in == out, and the strides agree.
 struct RopeTensor {
   const void* in;
   void* out;
   long long in_seq, in_head, out_seq, out_head;
   unsigned long long slots;  // tokens x groups of heads x slots of a group; 0: it is absent
   long long in_batch, out_batch;
+};
+
+// From one element of a row to the next, in elements. Only kernels of one-element accesses read it.
+struct DimStrides {
+  long long in, out;
 };
 
 // Exact division of n < 2^31 by a divisor of 1 to 2^31 that is known before the launch: with
@@ -44,6 +50,7 @@ struct RopeParams {
   const void* positions;  // see PositionMode in ropejit/spec.h
   const void* cu_seqlens;
   long long position_stride;  // token_ids: elements between the ids of two sequences
+  DimStrides q_dim, k_dim;    // last: most kernels find 1 there, and do not look
 };
 
 }  // namespace ropejit::kernel

@@ -34,10 +34,10 @@ struct RopeThread {
   u32 side;
   bool rotates;
 
-  ROPE_DEVICE void load(const RopeParams& p, const RopeTensor& tensor, u32 block, u32 thread,
-                        u32 block_threads);
+  ROPE_DEVICE void load(const RopeParams& p, const RopeTensor& tensor, const DimStrides& dim,
+                        u32 block, u32 thread, u32 block_threads);
   ROPE_DEVICE void rotate();
-  ROPE_DEVICE void store(const RopeTensor& tensor) const;
+  ROPE_DEVICE void store(const RopeTensor& tensor, const DimStrides& dim) const;
 
   // An exchange swaps halves of two partners' pieces of a row: the upper one of side 0, in the
   // first half of the rotary part, and the lower one of side 1. Then either holds whole pairs, of
@@ -72,12 +72,23 @@ struct RopeThread {
   }
 
  private:
-  ROPE_DEVICE void copy_rest(const RopeTensor& tensor, const Element* in, u32 piece);
+  // From one element of a row to the next. Most kernels know it to be 1.
+  static ROPE_DEVICE Signed<Index> dim_stride(long long stride) {
+    return kAnyDimStride() ? Signed<Index>(stride) : 1;
+  }
+  // From one access of a row to the next, in bytes.
+  static ROPE_DEVICE i64 step(long long dim_stride) {
+    return kAnyDimStride() ? dim_stride * kElementBytes() : kRotaryBytes();
+  }
+
+  ROPE_DEVICE void copy_rest(const RopeTensor& tensor, const DimStrides& dim, const Element* in,
+                             u32 piece);
 };
 
 template <int kHeads, class Index>
 ROPE_DEVICE void RopeThread<kHeads, Index>::load(const RopeParams& p, const RopeTensor& tensor,
-                                                 u32 block, u32 thread, u32 block_threads) {
+                                                 const DimStrides& dim, u32 block, u32 thread,
+                                                 u32 block_threads) {
   const Slot<Index> slot = slot_of<Index>(tensor, kGroups<kHeads>, block, thread, block_threads);
   side = slot.side;
   rotates = slot.inside && slot.place < kRotarySlots();
@@ -110,19 +121,20 @@ ROPE_DEVICE void RopeThread<kHeads, Index>::load(const RopeParams& p, const Rope
   out = static_cast<Element*>(tensor.out) + out_at;
   if (rotates) {
     const int at = first + int(side) * (kRotaryDim() / 2);
-    in += at;
-    out += at;
+    in += at * dim_stride(dim.in);
+    out += at * dim_stride(dim.out);
 #pragma unroll
     for (int row = 0; row < kRows<kHeads>; ++row) {
       if (row >= rows) break;
 #pragma unroll
       for (int run = 0; run < kRuns(); ++run) {
-        ::load<kRotaryBytes()>(x[row][run], in + row * tensor.in_head + run * (kRotaryDim() / 2));
+        const auto run_at = run * (kRotaryDim() / 2) * dim_stride(dim.in);
+        ::load<kRotaryBytes()>(x[row][run], in + row * tensor.in_head + run_at, step(dim.in));
       }
     }
   } else if constexpr (kPassPieces() > 0) {
     const u32 piece = (slot.place - kRotarySlots()) * kSides() + side;
-    if (slot.inside && token.present) copy_rest(tensor, in, piece);
+    if (slot.inside && token.present) copy_rest(tensor, dim, in, piece);
   }
   if (p.dependent_launch) release_kernel_behind();
   // While the loads are under way.
@@ -130,18 +142,21 @@ ROPE_DEVICE void RopeThread<kHeads, Index>::load(const RopeParams& p, const Rope
 }
 
 template <int kHeads, class Index>
-ROPE_DEVICE void RopeThread<kHeads, Index>::copy_rest(const RopeTensor& tensor, const Element* in,
+ROPE_DEVICE void RopeThread<kHeads, Index>::copy_rest(const RopeTensor& tensor,
+                                                      const DimStrides& dim, const Element* in,
                                                       u32 piece) {
   if (piece >= kPassPieces()) return;  // the last slot may have one for one side only
   const int at = kRotaryDim() + int(piece) * kPassPiece();
   Piece<kPassPiece()> values[kRows<kHeads>];
 #pragma unroll
   for (int row = 0; row < kRows<kHeads>; ++row) {
-    if (row < rows) ::load<kPassBytes()>(values[row], in + row * tensor.in_head + at);
+    const Element* from = in + row * tensor.in_head + at * dim_stride(dim.in);
+    if (row < rows) ::load<kPassBytes()>(values[row], from);
   }
 #pragma unroll
   for (int row = 0; row < kRows<kHeads>; ++row) {
-    if (row < rows) ::store<kPassBytes()>(out + row * tensor.out_head + at, values[row]);
+    Element* to = out + row * tensor.out_head + at * dim_stride(dim.out);
+    if (row < rows) ::store<kPassBytes()>(to, values[row]);
   }
 }
 
@@ -160,14 +175,16 @@ ROPE_DEVICE void RopeThread<kHeads, Index>::rotate() {
 }
 
 template <int kHeads, class Index>
-ROPE_DEVICE void RopeThread<kHeads, Index>::store(const RopeTensor& tensor) const {
+ROPE_DEVICE void RopeThread<kHeads, Index>::store(const RopeTensor& tensor,
+                                                  const DimStrides& dim) const {
   if (!rotates) return;
 #pragma unroll
   for (int row = 0; row < kRows<kHeads>; ++row) {
     if (row >= rows) break;
 #pragma unroll
     for (int run = 0; run < kRuns(); ++run) {
-      ::store<kRotaryBytes()>(out + row * tensor.out_head + run * (kRotaryDim() / 2), x[row][run]);
+      const auto run_at = run * (kRotaryDim() / 2) * dim_stride(dim.out);
+      ::store<kRotaryBytes()>(out + row * tensor.out_head + run_at, x[row][run], step(dim.out));
     }
   }
 }
@@ -182,24 +199,25 @@ ROPE_DEVICE void swap_rows(RopeThread<kHeads, Index>& thread) {
 }
 
 template <int kHeads, class Index>
-ROPE_DEVICE void rope(const RopeParams& p, const RopeTensor& tensor, u32 block) {
+ROPE_DEVICE void rope(const RopeParams& p, const RopeTensor& tensor, const DimStrides& dim,
+                      u32 block) {
   RopeThread<kHeads, Index> thread;
-  thread.load(p, tensor, block, threadIdx.x, blockDim.x);
+  thread.load(p, tensor, dim, block, threadIdx.x, blockDim.x);
   if constexpr (kRotate()) {
     if constexpr (kExchange()) swap_rows(thread);
     thread.rotate();
     if constexpr (kExchange()) swap_rows(thread);
   }
-  thread.store(tensor);
+  thread.store(tensor, dim);
 }
 
 template <class Index>
 ROPE_DEVICE void rope(const RopeParams& p, u32 block) {
   const BlockWork work = work_of(p, block);
   if (work.on_q) {
-    rope<kQHeads(), Index>(p, p.q, work.block);
+    rope<kQHeads(), Index>(p, p.q, p.q_dim, work.block);
   } else {
-    rope<kKvHeads(), Index>(p, p.k, work.block);
+    rope<kKvHeads(), Index>(p, p.k, p.k_dim, work.block);
   }
 }
 
@@ -224,26 +242,27 @@ void swap_rows(RopeThread<kHeads, Index> (&lanes)[kWarpLanes()]) {
 }
 
 template <int kHeads, class Index>
-void rope(const RopeParams& p, const RopeTensor& tensor, u32 block, u32 warp, u32 block_threads) {
+void rope(const RopeParams& p, const RopeTensor& tensor, const DimStrides& dim, u32 block, u32 warp,
+          u32 block_threads) {
   RopeThread<kHeads, Index> lanes[kWarpLanes()] = {};
   for (u32 lane = 0; lane < kWarpLanes(); ++lane) {
-    lanes[lane].load(p, tensor, block, warp * kWarpLanes() + lane, block_threads);
+    lanes[lane].load(p, tensor, dim, block, warp * kWarpLanes() + lane, block_threads);
   }
   if constexpr (kRotate()) {
     if constexpr (kExchange()) swap_rows(lanes);
     for (RopeThread<kHeads, Index>& lane : lanes) lane.rotate();
     if constexpr (kExchange()) swap_rows(lanes);
   }
-  for (const RopeThread<kHeads, Index>& lane : lanes) lane.store(tensor);
+  for (const RopeThread<kHeads, Index>& lane : lanes) lane.store(tensor, dim);
 }
 
 template <class Index>
 void rope(const RopeParams& p, u32 block, u32 warp, u32 block_threads) {
   const BlockWork work = work_of(p, block);
   if (work.on_q) {
-    rope<kQHeads(), Index>(p, p.q, work.block, warp, block_threads);
+    rope<kQHeads(), Index>(p, p.q, p.q_dim, work.block, warp, block_threads);
   } else {
-    rope<kKvHeads(), Index>(p, p.k, work.block, warp, block_threads);
+    rope<kKvHeads(), Index>(p, p.k, p.k_dim, work.block, warp, block_threads);
   }
 }
 

@@ -26,6 +26,9 @@ ROPE_CONSTANT int kRotaryRun() {
 ROPE_CONSTANT u32 kRotarySlots() { return kRotaryRun() / kPiece(); }
 ROPE_CONSTANT int kPassPiece() { return kPassBytes() / kElementBytes(); }
 ROPE_CONSTANT u32 kPassPieces() { return (kHeadDim() - kRotaryDim()) / kPassPiece(); }
+// Whether elements of a row may lie apart: where every access is of one element, as in the kernel
+// that takes the calls which keep no promise of alignment.
+ROPE_CONSTANT bool kAnyDimStride() { return kRotaryAccess() == 1 && kPassPiece() == 1; }
 ROPE_CONSTANT u32 kSlots() { return kRotarySlots() + (kPassPieces() + kSides() - 1) / kSides(); }
 
 static_assert(kHeadDim() % 2 == 0 && kRotaryDim() % 2 == 0, "head_dim and rotary_dim are even");

@@ -207,6 +207,46 @@ std::vector<VerifyCase> widest_cases() {
   return cases;
 }
 
+/// Heads whose elements lie apart, in every way that verify knows, for inputs, outputs and both.
+std::vector<VerifyCase> apart_cases() {
+  using enum Placement;
+  struct Way {
+    Placement in, out;
+    bool in_place = false;
+  };
+  std::vector<VerifyCase> cases;
+  for (const Dtype dtype : {Dtype::float32, Dtype::float16, Dtype::bfloat16}) {
+    for (const Layout layout : {Layout::interleaved, Layout::sequential}) {
+      for (const int rotary : {20, 24}) {
+        for (const Way& way : {Way{spaced, flipped},
+                               {flipped, transposed},
+                               {bshd, spaced},
+                               {transposed, bhsd},
+                               {flipped, flipped, true},
+                               {transposed, transposed, true}}) {
+          VerifyCase test;
+          test.spec.head_dim = 24;
+          test.spec.rotary_dim = rotary;
+          test.spec.dtype = dtype;
+          test.spec.layout = layout;
+          test.spec.q_heads = 6;
+          test.spec.kv_heads = 3;
+          test.config = kConfigs.front();
+          test.frequencies = frequencies_for(test.spec, 1.0f);
+          test.batch = 2;
+          test.seq = 7;
+          test.in = way.in;
+          test.out = way.out;
+          test.in_place = way.in_place;
+          set_positions(test, 2047);
+          cases.push_back(test);
+        }
+      }
+    }
+  }
+  return cases;
+}
+
 /// Enough blocks for several chunks of q's and k's, which tables have.
 std::vector<VerifyCase> chunk_cases() {
   std::vector<VerifyCase> cases;
@@ -238,6 +278,7 @@ std::vector<VerifyCase> make_matrix() {
   }
   for (VerifyCase& test : corner_cases()) cases.push_back(std::move(test));
   for (VerifyCase& test : widest_cases()) cases.push_back(std::move(test));
+  for (VerifyCase& test : apart_cases()) cases.push_back(std::move(test));
   for (VerifyCase& test : chunk_cases()) cases.push_back(std::move(test));
   return cases;
 }

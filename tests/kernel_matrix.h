@@ -20,8 +20,8 @@ namespace ropejit {
 /// call that keeps the spec's promise of alignment, if its placement lets it, and one that breaks
 /// it: both kernels of a spec run. A value that cannot be combined with another gives way: in place
 /// excludes a broadcast input and 2-byte alignment excludes float32. At the end come the corners: a
-/// head of 1024 with 2 rotary dimensions, and of 1024 that all rotate, accesses of 32 bytes, and
-/// grids of several chunks.
+/// head of 1024 with 2 rotary dimensions, and of 1024 that all rotate, accesses of 32 bytes, heads
+/// whose elements lie apart, and grids of several chunks.
 const std::vector<VerifyCase>& kernel_matrix();
 
 /// Runs every case on `threads` threads and returns what failed, one line each with the spec.

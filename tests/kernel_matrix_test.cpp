@@ -68,8 +68,9 @@ TEST_CASE("the matrix holds every value that kernels are specialised on") {
     seen["pairing"].insert(static_cast<int>(shape.pairing));
     seen["heads_per_thread"].insert(shape.heads_per_thread);
   }
-  CHECK(seen["head_dim"] == std::set{2, 64, 72, 80, 92, 96, 112, 128, 160, 192, 256, 576, 1024});
-  CHECK(seen["heads"] == std::set{1001, 17001, 32008, 71001, 28004, 3001, 5001});
+  CHECK(seen["head_dim"] ==
+        std::set{2, 24, 64, 72, 80, 92, 96, 112, 128, 160, 192, 256, 576, 1024});
+  CHECK(seen["heads"] == std::set{1001, 17001, 32008, 71001, 28004, 3001, 5001, 6003});
   CHECK(seen["dtype"].size() == 3);
   CHECK(seen["layout"].size() == 2);
   CHECK(seen["positions"].size() == 7);
@@ -104,20 +105,26 @@ TEST_CASE("every case of `ropejit verify` passes on the host, in every position 
       spec.angles = angles;
       spec.positions = positions;
       const std::vector<VerifyCase> cases = cases_for(spec, frequencies);
-      CHECK(cases.size() == 16);
+      CHECK(cases.size() == 19);
       check_none(failures_of(cases, host(), threads()));
     }
   }
 }
 
-/// The first case of each position mode and layout.
+/// The first case of each position mode and layout, and the same with outputs whose elements lie
+/// apart.
 std::vector<VerifyCase> one_of_each_mode() {
   std::map<std::pair<PositionMode, Layout>, VerifyCase> found;
   for (const VerifyCase& test : kernel_matrix()) {
     if (test.batch * test.seq > 1) found.try_emplace({test.spec.positions, test.spec.layout}, test);
   }
   std::vector<VerifyCase> cases;
-  for (auto& [key, test] : found) cases.push_back(test);
+  for (auto& [key, test] : found) {
+    cases.push_back(test);
+    test.in_place = false;
+    test.out = Placement::transposed;
+    cases.push_back(test);
+  }
   return cases;
 }
 
@@ -126,7 +133,7 @@ TEST_CASE("64-bit indices give the same bits as 32-bit indices") {
   options.force_wide = true;
   HostExecutor wide(options);
   const std::vector<VerifyCase> cases = one_of_each_mode();
-  REQUIRE(cases.size() == 8);
+  REQUIRE(cases.size() == 16);
   for (const VerifyCase& test : cases) {
     CaseMemory narrow_memory = make_memory(test), wide_memory = make_memory(test);
     host().execute(test, args_of(test, narrow_memory), narrow_memory.blocks);

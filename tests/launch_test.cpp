@@ -238,10 +238,10 @@ TEST_CASE("every argument of the call reaches its parameter") {
   RopeArgs args;
   args.batch = 3;
   args.seq = 7;
-  args.q = {at(0x1000), 11, 12, 13, 1};
-  args.q_out = {at(0x2000), 21, 22, 23, 1};
-  args.k = {at(0x3000), 31, 32, 33, 1};
-  args.k_out = {at(0x4000), -41, -42, -43, 1};
+  args.q = {at(0x1000), 11, 12, 13, 14};
+  args.q_out = {at(0x2000), 21, 22, 23, 24};
+  args.k = {at(0x3000), 31, 32, 33, 34};
+  args.k_out = {at(0x4000), -41, -42, -43, -44};
   args.offset = -5;
   args.positions = at(0x5000);
   args.position_stride_batch = 77;
@@ -269,6 +269,10 @@ TEST_CASE("every argument of the call reaches its parameter") {
   CHECK(p.k.out_batch == -41);
   CHECK(p.k.out_seq == -42);
   CHECK(p.k.out_head == -43);
+  CHECK(p.q_dim.in == 14);
+  CHECK(p.q_dim.out == 24);
+  CHECK(p.k_dim.in == 34);
+  CHECK(p.k_dim.out == -44);
   CHECK(p.k.slots == 42 * 4);
   CHECK(static_cast<const void*>(p.turns) == &turns);
   CHECK(p.cos == at(0x7000));
@@ -350,6 +354,13 @@ TEST_CASE("a call is aligned when every address and stride that it uses is") {
       CHECK(!aligned_to(spec, address_bits(spec, args), 16));
       CHECK(aligned_to(spec, address_bits(spec, args), 8));
       (args.*tensor).*stride = -((args.*tensor).*stride) - 3;
+      CHECK(!aligned_to(spec, address_bits(spec, args), 4));
+      CHECK(aligned_to(spec, address_bits(spec, args), 2));
+    }
+    for (const std::int64_t stride :
+         {0, -1, 2, 8}) {  // elements that lie apart are read one by one
+      RopeArgs args = base;
+      (args.*tensor).stride_dim = stride;
       CHECK(!aligned_to(spec, address_bits(spec, args), 4));
       CHECK(aligned_to(spec, address_bits(spec, args), 2));
     }

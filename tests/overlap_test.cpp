@@ -13,26 +13,29 @@
 namespace ropejit {
 namespace {
 
-/// How many rows cover each byte of a small stretch of addresses.
+/// How many runs cover each byte of a small stretch of addresses.
 std::vector<int> coverage(const Region& region) {
-  std::vector<int> rows(2048, 0);
+  std::vector<int> runs(2048, 0);
   for (std::int64_t i = 0; i < region.counts[0]; ++i) {
     for (std::int64_t j = 0; j < region.counts[1]; ++j) {
       for (std::int64_t k = 0; k < region.counts[2]; ++k) {
-        const std::int64_t row = static_cast<std::int64_t>(region.base) + i * region.strides[0] +
-                                 j * region.strides[1] + k * region.strides[2];
-        for (std::int64_t byte = row; byte < row + region.row_bytes; ++byte) {
-          ++rows.at(static_cast<std::size_t>(byte));
+        for (std::int64_t l = 0; l < region.counts[3]; ++l) {
+          const std::int64_t run = static_cast<std::int64_t>(region.base) + i * region.strides[0] +
+                                   j * region.strides[1] + k * region.strides[2] +
+                                   l * region.strides[3];
+          for (std::int64_t byte = run; byte < run + region.run_bytes; ++byte) {
+            ++runs.at(static_cast<std::size_t>(byte));
+          }
         }
       }
     }
   }
-  return rows;
+  return runs;
 }
 
 bool covered_twice(const Region& region) {
-  for (const int rows : coverage(region)) {
-    if (rows > 1) return true;
+  for (const int runs : coverage(region)) {
+    if (runs > 1) return true;
   }
   return false;
 }
@@ -52,9 +55,9 @@ class RandomRegions {
   Region next() {
     Region region;
     region.base = static_cast<std::uintptr_t>(pick(900, 1100));
-    region.row_bytes = pick(1, 5);
-    std::int64_t reach = region.row_bytes;
-    std::array<std::size_t, 3> order{0, 1, 2};
+    region.run_bytes = pick(1, 4);
+    std::int64_t reach = region.run_bytes;
+    std::array<std::size_t, 4> order{0, 1, 2, 3};
     std::shuffle(order.begin(), order.end(), random_);
     for (const std::size_t i : order) {
       region.counts[i] = pick(1, 4);
@@ -76,7 +79,7 @@ class RandomRegions {
 Region slice(std::uintptr_t base, std::int64_t tokens, std::int64_t first_head, std::int64_t count,
              std::int64_t heads) {
   return {base + static_cast<std::uintptr_t>(first_head * 128),
-          {1, tokens, count},
+          {1, tokens, count, 1},
           {0, heads * 128, 128},
           128};
 }
@@ -92,10 +95,10 @@ TEST_CASE("whether the rows of a region overlap is what counting bytes says") {
     ++(expected ? overlapping : apart);
     if (overlaps_itself(region) != expected) {
       CAPTURE(i);
-      CAPTURE(region.row_bytes);
+      CAPTURE(region.run_bytes);
       FAIL_CHECK("counts ", region.counts[0], " ", region.counts[1], " ", region.counts[2],
                  ", strides ", region.strides[0], " ", region.strides[1], " ", region.strides[2],
-                 ": expected ", expected);
+                 " ", region.strides[3], ": expected ", expected);
     }
   }
   CHECK(overlapping > 3000);
@@ -132,7 +135,7 @@ TEST_CASE("the q, k and v of a packed buffer interleave without overlapping") {
 
 TEST_CASE("a packed buffer of [batch, heads, seq] slices is decided too, at any size") {
   const std::int64_t row = 256, seq = 131072, heads = 48, batch = 64;
-  const Region q{1 << 20, {batch, seq, 32}, {heads * seq * row, row, seq * row}, row};
+  const Region q{1 << 20, {batch, seq, 32, 1}, {heads * seq * row, row, seq * row}, row};
   Region k = q;
   k.base += static_cast<std::uintptr_t>(32 * seq * row);
   k.counts[2] = 8;
@@ -142,45 +145,59 @@ TEST_CASE("a packed buffer of [batch, heads, seq] slices is decided too, at any 
   CHECK(overlap(q, k));
 }
 
+TEST_CASE("elements of transposed heads interleave without overlapping") {
+  // [tokens, head_dim, heads]: the heads of q lie beside those of k.
+  Region q{1 << 20, {1, 131072, 32, 128}, {0, 128 * 96, 2, 96}, 2};
+  Region k = q;
+  k.base += 64;
+  k.counts[2] = 16;
+  CHECK(!overlap(q, k));
+  CHECK(!overlaps_itself(q));
+  q.counts[2] = 33;
+  CHECK(overlap(q, k));
+  q.counts[2] = 49;  // one more than there are between two elements
+  CHECK(overlaps_itself(q));
+}
+
 TEST_CASE("one byte decides between touching and overlapping") {
-  const Region a{1000, {1, 1, 4}, {0, 0, 10}, 10};
-  CHECK(!overlap(a, Region{1040, {1, 1, 1}, {}, 8}));
-  CHECK(overlap(a, Region{1039, {1, 1, 1}, {}, 8}));
-  CHECK(!overlap(a, Region{992, {1, 1, 1}, {}, 8}));
-  CHECK(overlap(a, Region{993, {1, 1, 1}, {}, 8}));
+  const Region a{1000, {1, 1, 4, 1}, {0, 0, 10}, 10};
+  CHECK(!overlap(a, Region{1040, {1, 1, 1, 1}, {}, 8}));
+  CHECK(overlap(a, Region{1039, {1, 1, 1, 1}, {}, 8}));
+  CHECK(!overlap(a, Region{992, {1, 1, 1, 1}, {}, 8}));
+  CHECK(overlap(a, Region{993, {1, 1, 1, 1}, {}, 8}));
 }
 
 TEST_CASE("a stride of zero makes rows share memory, unless there is one row of it") {
-  CHECK(overlaps_itself({1000, {1, 2, 1}, {0, 0, 0}, 4}));
-  CHECK(!overlaps_itself({1000, {1, 1, 1}, {0, 0, 0}, 4}));
-  CHECK(!overlaps_itself({1000, {1, 3, 1}, {0, 4, 0}, 4}));
-  CHECK(overlaps_itself({1000, {1, 3, 1}, {0, 3, 0}, 4}));
+  CHECK(overlaps_itself({1000, {1, 2, 1, 1}, {0, 0, 0}, 4}));
+  CHECK(!overlaps_itself({1000, {1, 1, 1, 1}, {0, 0, 0}, 4}));
+  CHECK(!overlaps_itself({1000, {1, 3, 1, 1}, {0, 4, 0}, 4}));
+  CHECK(overlaps_itself({1000, {1, 3, 1, 1}, {0, 3, 0}, 4}));
 }
 
 TEST_CASE("a reversed region occupies what its forward twin does") {
-  const Region forward{1000, {1, 8, 1}, {0, 16, 0}, 16};
-  const Region reversed{1112, {1, 8, 1}, {0, -16, 0}, 16};
+  const Region forward{1000, {1, 8, 1, 1}, {0, 16, 0}, 16};
+  const Region reversed{1112, {1, 8, 1, 1}, {0, -16, 0}, 16};
   CHECK(!overlaps_itself(reversed));
   CHECK(overlap(forward, reversed));
-  CHECK(!overlap(reversed, Region{1128, {1, 1, 1}, {}, 16}));
-  CHECK(overlap(reversed, Region{1000, {1, 1, 1}, {}, 1}));
-  CHECK(!overlap(reversed, Region{999, {1, 1, 1}, {}, 1}));
+  CHECK(!overlap(reversed, Region{1128, {1, 1, 1, 1}, {}, 16}));
+  CHECK(overlap(reversed, Region{1000, {1, 1, 1, 1}, {}, 1}));
+  CHECK(!overlap(reversed, Region{999, {1, 1, 1, 1}, {}, 1}));
 }
 
 TEST_CASE("strides and counts near the limits of 64 bits do not overflow") {
   constexpr std::int64_t kFar = std::int64_t{1} << 58;
   constexpr std::int64_t kMany = std::int64_t{1} << 40;
-  const Region spread{1 << 20, {2, kMany, 512}, {kFar, 2048, 4}, 4};
+  const Region spread{1 << 20, {2, kMany, 512, 1}, {kFar, 2048, 4}, 4};
   CHECK(!overlaps_itself(spread));
-  CHECK(overlap(spread, Region{(1 << 20) + kFar, {1, 1, 1}, {}, 1}));
-  CHECK(!overlap(spread, Region{(1 << 20) - 1, {1, 1, 1}, {}, 1}));
+  CHECK(overlap(spread, Region{(1 << 20) + kFar, {1, 1, 1, 1}, {}, 1}));
+  CHECK(!overlap(spread, Region{(1 << 20) - 1, {1, 1, 1, 1}, {}, 1}));
 
   constexpr std::int64_t kLeast = std::numeric_limits<std::int64_t>::min();
   constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
-  CHECK(!overlaps_itself({1000, {2, 2, 1}, {kLeast, kMost - 100, 0}, 16}));
-  CHECK(overlaps_itself({1000, {2, 2, 1}, {kLeast, kMost, 0}, 16}));
-  CHECK(!overlap(Region{1000, {2, 1, 1}, {kMost, 0, 0}, 16},
-                 Region{2000, {2, 1, 1}, {kLeast, 0, 0}, 16}));
+  CHECK(!overlaps_itself({1000, {2, 2, 1, 1}, {kLeast, kMost - 100, 0}, 16}));
+  CHECK(overlaps_itself({1000, {2, 2, 1, 1}, {kLeast, kMost, 0}, 16}));
+  CHECK(!overlap(Region{1000, {2, 1, 1, 1}, {kMost, 0, 0}, 16},
+                 Region{2000, {2, 1, 1, 1}, {kLeast, 0, 0}, 16}));
 }
 
 }  // namespace ropejit

@@ -83,7 +83,7 @@ class RandomCalls {
       if (below(20) == 0) made.*stride += pick({-1, 1, -2, 2, 16});
       if (below(40) == 0) made.*stride = pick({0, -4, -64});
     }
-    if (below(60) == 0) made.stride_dim = 2;
+    if (below(60) == 0) made.stride_dim = pick({2, 0, -1});
     if (below(60) == 0) made.data = at(base + 1);
     return made;
   }

@@ -43,20 +43,22 @@ Floats counting(std::size_t count, float first) {
   return values;
 }
 
-const float* row(const Tensor& tensor, std::int64_t b, std::int64_t s, std::int64_t h) {
-  return static_cast<const float*>(tensor.data) + b * tensor.stride_batch + s * tensor.stride_seq +
-         h * tensor.stride_head;
+Floats row(const Tensor& tensor, std::int64_t b, std::int64_t s, std::int64_t h) {
+  const float* first = static_cast<const float*>(tensor.data) + b * tensor.stride_batch +
+                       s * tensor.stride_seq + h * tensor.stride_head;
+  Floats elements;
+  for (int d = 0; d < kHeadDim; ++d) elements.push_back(first[d * tensor.stride_dim]);
+  return elements;
 }
 
 /// Whether one row of `out` is the row of `in`, rotated to `position`; `in` still has its old
 /// values.
 bool is_rotated(const Tensor& in, const Tensor& out, std::int64_t b, std::int64_t s, std::int64_t h,
                 std::int64_t position, const Frequencies& turns = frequencies()) {
-  const float* x = row(in, b, s, h);
-  const float* y = row(out, b, s, h);
-  for (int i = 0; i < kRotaryDim / 2; ++i) {
-    const int j = i + kRotaryDim / 2;
-    const CosSin angle = exact_cos_sin(turns.turns[static_cast<std::size_t>(i)], position);
+  const Floats x = row(in, b, s, h), y = row(out, b, s, h);
+  for (std::size_t i = 0; i < kRotaryDim / 2; ++i) {
+    const std::size_t j = i + kRotaryDim / 2;
+    const CosSin angle = exact_cos_sin(turns.turns[i], position);
     if (y[i] != static_cast<float>(double{x[i]} * angle.cos - double{x[j]} * angle.sin)) {
       return false;
     }
@@ -64,7 +66,7 @@ bool is_rotated(const Tensor& in, const Tensor& out, std::int64_t b, std::int64_
       return false;
     }
   }
-  for (int i = kRotaryDim; i < kHeadDim; ++i) {
+  for (std::size_t i = kRotaryDim; i < kHeadDim; ++i) {
     if (y[i] != x[i]) return false;
   }
   return true;
@@ -163,15 +165,21 @@ TEST_CASE("an absent q or k is left alone") {
   CHECK(only_k.q_out == Floats(only_k.q.size(), -9.0f));
 }
 
-TEST_CASE("every order of dimensions, reversed ones and slices of a packed buffer are the same") {
+TEST_CASE("every order of dimensions, reversed, spaced and packed ones are the same") {
   constexpr std::int64_t kBatch = 2, kSeq = 3, kHeads = 4;
   constexpr std::int64_t kRow = kHeadDim;
   const std::int64_t padded = 7 * kRow;  // a token of a packed buffer of 7 heads
   Floats in = counting(1000, 1.0f), out(1000, -9.0f);
   const std::vector<Tensor> views = {
-      dense_bshd(nullptr, kSeq, kHeads, kRow),         dense_bhsd(nullptr, kSeq, kHeads, kRow),
-      dense_sbhd(nullptr, kBatch, kHeads, kRow),       {nullptr, kSeq * padded, padded, kRow, 1},
+      dense_bshd(nullptr, kSeq, kHeads, kRow),
+      dense_bhsd(nullptr, kSeq, kHeads, kRow),
+      dense_sbhd(nullptr, kBatch, kHeads, kRow),
+      {nullptr, kSeq * padded, padded, kRow, 1},
       {nullptr, -kSeq * padded, -padded, kRow + 1, 1},
+      {nullptr, 2 * kSeq * kHeads * kRow, 2 * kHeads * kRow, 2 * kRow, 2},
+      {nullptr, kSeq * kHeads * kRow, kHeads * kRow, kRow, -1},
+      {nullptr, kSeq * kHeads * kRow, kHeads * kRow, 1, kHeads},
+      {nullptr, kSeq * kHeads * kRow, 1, kSeq * kRow, kSeq},
   };
   for (const Tensor& from : views) {
     for (const Tensor& to : views) {

@@ -224,7 +224,7 @@ TEST_CASE("a bad call leaves every buffer as it was") {
     change(changed);
     return refusal([&] { apply_reference(spec, quarter_and_half(), changed); });
   };
-  CHECK(refused([](RopeArgs& a) { a.q.stride_dim = 2; }) != "accepted");
+  CHECK(refused([](RopeArgs& a) { a.q_out.stride_dim = 0; }) != "accepted");
   CHECK(refused([&](RopeArgs& a) { a.q_out.data = q.data() + 2; }) != "accepted");
   CHECK(refused([](RopeArgs& a) { a.seq = -1; }) != "accepted");
   CHECK(refused([&](RopeArgs& a) { a.positions = q.data(); }) != "accepted");

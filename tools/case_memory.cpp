@@ -19,6 +19,7 @@ constexpr std::size_t kGuard = 4096;
 
 struct Strides {
   std::int64_t batch, seq, head;
+  std::int64_t dim = 1;
 };
 
 /// Of a tensor of `heads` heads; `row_heads` counts those of a whole token in the packed buffer.
@@ -43,6 +44,12 @@ Strides strides_of(const VerifyCase& test, Placement placement, bool is_k, std::
       return {seq * heads * dim, -heads * dim, dim};
     case Placement::broadcast:
       return is_k ? Strides{seq * dim, dim, 0} : Strides{heads * dim, 0, dim};
+    case Placement::spaced:
+      return {2 * seq * heads * dim, 2 * heads * dim, 2 * dim, 2};
+    case Placement::flipped:
+      return {seq * heads * dim, heads * dim, dim, -1};
+    case Placement::transposed:
+      return {seq * heads * dim, heads * dim, 1, heads};
   }
   return {};
 }
@@ -54,10 +61,11 @@ struct Reach {
 };
 
 Reach reach_of(const VerifyCase& test, const Strides& strides, std::int64_t heads) {
-  Reach reach{0, test.spec.head_dim};
+  Reach reach{0, 1};
   for (const auto& [count, stride] : {std::pair{tensor_batch(test), strides.batch},
                                       {test.seq, strides.seq},
-                                      {heads, strides.head}}) {
+                                      {heads, strides.head},
+                                      {test.spec.head_dim, strides.dim}}) {
     const std::int64_t span = std::max<std::int64_t>(count - 1, 0) * stride;
     (span < 0 ? reach.back : reach.ahead) += std::abs(span);
   }
@@ -112,6 +120,7 @@ class Layouter {
             strides.batch,
             strides.seq,
             strides.head,
+            strides.dim,
             heads};
   }
 
@@ -173,14 +182,13 @@ double random_element(const VerifyCase& test, Random& random) {
 
 void fill_tensor(const VerifyCase& test, CaseMemory& memory, const PlacedTensor& tensor,
                  Random& random) {
-  const std::size_t element = size_of(test.spec.dtype);
   for (std::int64_t b = 0; b < tensor_batch(test); ++b) {
     for (std::int64_t s = 0; s < test.seq; ++s) {
       for (int head = 0; head < tensor.heads; ++head) {
-        const BlockAddress row = row_address(test, tensor, b, s, head);
-        std::byte* to = memory.blocks[row.block].data() + row.byte;
-        for (int d = 0; d < test.spec.head_dim; ++d, to += element) {
-          store_element(test.spec.dtype, to, random_element(test, random));
+        for (int d = 0; d < test.spec.head_dim; ++d) {
+          const BlockAddress to = element_address(test, tensor, b, s, head, d);
+          store_element(test.spec.dtype, memory.blocks[to.block].data() + to.byte,
+                        random_element(test, random));
         }
       }
     }
@@ -267,7 +275,7 @@ Tensor tensor_at(CaseMemory& memory, const std::optional<PlacedTensor>& placed) 
           .stride_batch = placed->stride_batch,
           .stride_seq = placed->stride_seq,
           .stride_head = placed->stride_head,
-          .stride_dim = 1};
+          .stride_dim = placed->stride_dim};
 }
 
 void* pointer_to(CaseMemory& memory, const std::optional<BlockAddress>& address) {
@@ -322,10 +330,10 @@ RopeArgs args_of(const VerifyCase& test, CaseMemory& memory) {
   return args;
 }
 
-BlockAddress row_address(const VerifyCase& test, const PlacedTensor& tensor, std::int64_t batch,
-                         std::int64_t seq, std::int64_t head) noexcept {
-  const std::int64_t elements =
-      batch * tensor.stride_batch + seq * tensor.stride_seq + head * tensor.stride_head;
+BlockAddress element_address(const VerifyCase& test, const PlacedTensor& tensor, std::int64_t batch,
+                             std::int64_t seq, std::int64_t head, std::int64_t d) noexcept {
+  const std::int64_t elements = batch * tensor.stride_batch + seq * tensor.stride_seq +
+                                head * tensor.stride_head + d * tensor.stride_dim;
   const std::int64_t bytes = elements * static_cast<std::int64_t>(size_of(test.spec.dtype));
   return {tensor.first.block,
           static_cast<std::size_t>(static_cast<std::int64_t>(tensor.first.byte) + bytes)};

@@ -39,6 +39,7 @@ struct PlacedTensor {
   std::int64_t stride_batch = 0;
   std::int64_t stride_seq = 0;
   std::int64_t stride_head = 0;
+  std::int64_t stride_dim = 1;
   int heads = 0;
 };
 
@@ -59,9 +60,9 @@ CaseMemory make_memory(const VerifyCase& test);
 /// The arguments of the call, pointing into `memory`.
 RopeArgs args_of(const VerifyCase& test, CaseMemory& memory);
 
-/// The first byte of row [batch, seq, head] of a tensor.
-BlockAddress row_address(const VerifyCase& test, const PlacedTensor& tensor, std::int64_t batch,
-                         std::int64_t seq, std::int64_t head) noexcept;
+/// The first byte of element [batch, seq, head, d] of a tensor.
+BlockAddress element_address(const VerifyCase& test, const PlacedTensor& tensor, std::int64_t batch,
+                             std::int64_t seq, std::int64_t head, std::int64_t d) noexcept;
 
 }  // namespace ropejit
 

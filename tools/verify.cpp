@@ -79,6 +79,13 @@ const std::vector<Recipe>& recipes() {
        .in_place = true,
        .has_q = false,
        .special_values = true},
+      {.batch = 2, .start = 2047, .in = transposed, .in_place = true},
+      {.start = 131071, .in = spaced, .out = flipped, .base_offset = 1},
+      {.batch = 2,
+       .start = kMillion,
+       .in = flipped,
+       .out = transposed,
+       .table = TableStyle::joined},
   };
   return all;
 }
@@ -148,7 +155,8 @@ std::vector<VerifyCase> cases_for(const RopeSpec& spec, const Frequencies& frequ
   std::vector<VerifyCase> cases;
   for (const LaunchConfig& config : executor.configs(spec)) {
     for (VerifyCase& test : cases_for(spec, frequencies, config)) {
-      const bool misaligned = test.base_offset != 0 || test.padding == 1;
+      const bool misaligned = test.base_offset != 0 || test.padding == 1 || is_apart(test.in) ||
+                              (!test.in_place && is_apart(test.out));
       if (!misaligned || cases.size() < recipes().size()) cases.push_back(std::move(test));
     }
   }

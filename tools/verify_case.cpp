@@ -63,8 +63,19 @@ std::string_view name(Placement placement) noexcept {
       return "reversed";
     case Placement::broadcast:
       return "broadcast";
+    case Placement::spaced:
+      return "spaced";
+    case Placement::flipped:
+      return "flipped";
+    case Placement::transposed:
+      return "transposed";
   }
   return {};
+}
+
+bool is_apart(Placement placement) noexcept {
+  return placement == Placement::spaced || placement == Placement::flipped ||
+         placement == Placement::transposed;
 }
 
 std::string_view name(TableStyle style) noexcept {

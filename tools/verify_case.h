@@ -17,12 +17,18 @@ enum class Placement {
   bshd,
   bhsd,
   sbhd,
-  packed,     ///< slices of one [batch, seq, q_heads + 2 kv_heads, head_dim] buffer
-  padded,     ///< bshd with `padding` unused elements after every head, token and sequence
-  reversed,   ///< bshd with the last token first: a negative stride
-  broadcast,  ///< inputs only: all tokens of a sequence share q, all heads of a token share k
+  packed,      ///< slices of one [batch, seq, q_heads + 2 kv_heads, head_dim] buffer
+  padded,      ///< bshd with `padding` unused elements after every head, token and sequence
+  reversed,    ///< bshd with the last token first: a negative stride
+  broadcast,   ///< inputs only: all tokens of a sequence share q, all heads of a token share k
+  spaced,      ///< bshd with an unused element behind every one
+  flipped,     ///< bshd with the last element of every head first: a negative stride
+  transposed,  ///< [batch, seq, head_dim, heads]: heads side by side, and other strides for q than
+               ///< for k
 };
 std::string_view name(Placement placement) noexcept;
+/// Whether the elements of a head do not follow each other: no call of them is aligned.
+bool is_apart(Placement placement) noexcept;
 
 /// How the cosines and sines of AngleSource::table lie in memory; see CosSinTable.
 enum class TableStyle {

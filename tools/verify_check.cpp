@@ -20,6 +20,10 @@ struct Row {
   int head;
   const std::byte* in;  ///< before the call
   const std::byte* out;
+  std::ptrdiff_t in_step, out_step;  ///< bytes from one element to the next
+
+  const std::byte* in_at(int d) const { return in + d * in_step; }
+  const std::byte* out_at(int d) const { return out + d * out_step; }
 
   std::string element(int d) const {
     return fmt::format("{}[{}, {}, {}, {}]", tensor, batch, seq, head, d);
@@ -62,18 +66,26 @@ class OutputCheck {
                     const std::optional<PlacedTensor>& out) {
     if (!in || !out) return;
     for (int head = 0; head < in->heads; ++head) {
-      const BlockAddress from = row_address(test_, *in, token.batch, token.seq, head);
-      const BlockAddress to = row_address(test_, *out, token.batch, token.seq, head);
+      const BlockAddress from = element_address(test_, *in, token.batch, token.seq, head, 0);
+      const BlockAddress to = element_address(test_, *out, token.batch, token.seq, head, 0);
       const Row row{name,
                     token.batch,
                     token.seq,
                     head,
                     before_.blocks[from.block].data() + from.byte,
-                    after_.blocks[to.block].data() + to.byte};
+                    after_.blocks[to.block].data() + to.byte,
+                    in->stride_dim * static_cast<std::ptrdiff_t>(element_),
+                    out->stride_dim * static_cast<std::ptrdiff_t>(element_)};
       check_rotated(row);
       check_passed_through(row);
-      const auto begin = written_[to.block].begin() + static_cast<std::ptrdiff_t>(to.byte);
-      std::fill(begin, begin + test_.spec.head_dim * static_cast<int>(element_), true);
+      mark_written(to, row.out_step);
+    }
+  }
+
+  void mark_written(const BlockAddress& row, std::ptrdiff_t step) {
+    const auto first = written_[row.block].begin() + static_cast<std::ptrdiff_t>(row.byte);
+    for (int d = 0; d < test_.spec.head_dim; ++d) {
+      std::fill_n(first + d * step, element_, true);
     }
   }
 
@@ -83,7 +95,7 @@ class OutputCheck {
     for (int i = 0; i < pairs; ++i) {
       const int a = interleaved ? 2 * i : i;
       const int b = interleaved ? 2 * i + 1 : i + pairs;
-      const double x = value(row.in, a), y = value(row.in, b);
+      const double x = value(row.in_at(a)), y = value(row.in_at(b));
       const CosSin& angle = angles_[static_cast<std::size_t>(i)];
       const double norm = std::sqrt(x * x + y * y) * test_.frequencies.attention_factor;
       check_component(row, a, x * angle.cos - y * angle.sin, norm);
@@ -92,7 +104,7 @@ class OutputCheck {
   }
 
   void check_component(const Row& row, int d, double exact, double norm) {
-    const double result = value(row.out, d);
+    const double result = value(row.out_at(d));
     if (!std::isfinite(norm)) {
       if (std::isfinite(result)) {
         fail(fmt::format("{} = {}: its pair holds an infinity or a NaN", row.element(d), result));
@@ -120,10 +132,9 @@ class OutputCheck {
 
   void check_passed_through(const Row& row) {
     for (int d = test_.spec.rotary(); d < test_.spec.head_dim; ++d) {
-      const std::size_t at = static_cast<std::size_t>(d) * element_;
-      if (std::memcmp(row.in + at, row.out + at, element_) == 0) continue;
-      fail(fmt::format("{} = {}: passes through, and was {}", row.element(d), value(row.out, d),
-                       value(row.in, d)));
+      if (std::memcmp(row.in_at(d), row.out_at(d), element_) == 0) continue;
+      fail(fmt::format("{} = {}: passes through, and was {}", row.element(d), value(row.out_at(d)),
+                       value(row.in_at(d))));
       return;
     }
   }
@@ -162,9 +173,7 @@ class OutputCheck {
     return names;
   }
 
-  double value(const std::byte* row, int d) const {
-    return load_element(test_.spec.dtype, row + static_cast<std::size_t>(d) * element_);
-  }
+  double value(const std::byte* at) const { return load_element(test_.spec.dtype, at); }
 
   const VerifyCase& test_;
   const CaseMemory& before_;
@@ -177,10 +186,16 @@ class OutputCheck {
   Check check_;
 };
 
-const std::byte* row_of(const VerifyCase& test, const CaseMemory& memory,
-                        const PlacedTensor& tensor, const CaseToken& token, int head) {
-  const BlockAddress row = row_address(test, tensor, token.batch, token.seq, head);
-  return memory.blocks[row.block].data() + row.byte;
+/// The elements of a row, side by side.
+std::vector<std::byte> row_of(const VerifyCase& test, const CaseMemory& memory,
+                              const PlacedTensor& tensor, const CaseToken& token, int head) {
+  std::vector<std::byte> row;
+  for (int d = 0; d < test.spec.head_dim; ++d) {
+    const BlockAddress at = element_address(test, tensor, token.batch, token.seq, head, d);
+    const std::byte* from = memory.blocks[at.block].data() + at.byte;
+    row.insert(row.end(), from, from + size_of(test.spec.dtype));
+  }
+  return row;
 }
 
 }  // namespace
@@ -196,15 +211,14 @@ Check check_outputs(const VerifyCase& test, const CaseMemory& before, const Case
 
 std::string compare_outputs(const VerifyCase& test, const CaseMemory& memory,
                             const VerifyCase& other_test, const CaseMemory& other) {
-  const std::size_t bytes = static_cast<std::size_t>(test.spec.head_dim) * size_of(test.spec.dtype);
   for (const CaseToken& token : tokens_of(test)) {
     if (!token.position) continue;
     for (const bool is_q : {true, false}) {
       const auto& tensor = is_q ? memory.q_out : memory.k_out;
       const auto& other_tensor = is_q ? other.q_out : other.k_out;
       for (int head = 0; tensor && head < tensor->heads; ++head) {
-        if (std::memcmp(row_of(test, memory, *tensor, token, head),
-                        row_of(other_test, other, *other_tensor, token, head), bytes) == 0) {
+        if (row_of(test, memory, *tensor, token, head) ==
+            row_of(other_test, other, *other_tensor, token, head)) {
           continue;
         }
         return fmt::format("{}_out[{}, {}, {}]: not the same bits", is_q ? 'q' : 'k', token.batch,

@@ -8,14 +8,14 @@ namespace ropejit {
 
 /// One of q, k, q_out, k_out: a [batch, seq, heads, head_dim] view of memory that the caller owns.
 /// Strides count elements, may be negative, and need not nest: [B,S,H,D], [B,H,S,D], [S,B,H,D],
-/// flat [T,H,D] and slices of a packed QKV buffer are all views. Any alignment down to one element
-/// works.
+/// flat [T,H,D], slices of a packed QKV buffer and transposed views are all fine; 0 repeats an
+/// input. Any alignment down to one element works.
 struct Tensor {
   void* data = nullptr;  ///< element [0,0,0,0]; inputs are only read. nullptr: the tensor is absent
   std::int64_t stride_batch = 0;
   std::int64_t stride_seq = 0;
   std::int64_t stride_head = 0;
-  std::int64_t stride_dim = 1;  ///< must be 1
+  std::int64_t stride_dim = 1;  ///< a call with another one is computed element by element: slower
 
   bool operator==(const Tensor&) const = default;
 };

@@ -55,9 +55,9 @@ struct RopeSpec {
   AngleSource angles = AngleSource::exact;
   Direction direction = Direction::forward;
   /// Bytes (2, 4, 8, 16 or 32; at least one element) that divide every base address and stride of
-  /// the calls to come; of a table, up to 16 and as far as they divide rotary_dim / 2 floats. A
-  /// call that keeps the promise takes the wide kernel; one that does not is still right: it takes
-  /// a kernel that assumes one element's alignment.
+  /// the calls to come, whose heads have no gaps; of a table, up to 16 and as far as they
+  /// divide rotary_dim / 2 floats. A call that keeps the promise takes the wide kernel; one that
+  /// does not is still right: it takes a kernel that accesses single elements.
   int alignment = 16;
 
   int rotary() const noexcept { return rotary_dim == 0 ? head_dim : rotary_dim; }
