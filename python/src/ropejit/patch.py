@@ -8,7 +8,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, TypeVar
 
-from ._dispatchers import FUNCTION, Form, Positions, Rotation, form_of, function_of, release
+from ._dispatchers import FUNCTION, Positions, Rotation, form_of, function_of, release
 
 if TYPE_CHECKING:
     import torch
@@ -30,9 +30,10 @@ def patch(model: _Model) -> _Model:
     as before; patch before compiling.
 
     Every rotation is first compared with the model's own, on the CPU and in float32; nothing is
-    replaced where they differ. A model that was cast to float16 or bfloat16 after it was made, its
-    buffers included, is compared with a new ``rotary_emb`` of its config: the cast has rounded the
-    frequencies, and ropejit's are not rounded.
+    replaced where they differ. ropejit's frequencies are not rounded to the model's dtype, as some
+    models' own are (all of them after ``model.to(torch.bfloat16)``, GPT-J's whenever it is loaded
+    in bfloat16): for float16 and bfloat16 the comparison is with a new ``rotary_emb`` of the config,
+    and with the model's own as far as rounding goes.
 
     Args:
         model: a model, or whatever contains some (an adapter's wrapper, a compiled model). A part
@@ -146,8 +147,7 @@ def _target(owner, rotary) -> _Target:
         rope = RotaryEmbedding.from_config(config, layer_type=layer_type)
         rotations[layer_type] = Rotation(rope)
     for module in modules:
-        function = function_of(module)
-        _compare(_on_cpu(rotary, config), function, form_of(function), rotations, config)
+        _check(owner, rotary, function_of(module), rotations, config)
     return _Target(rotary, rotations, modules)
 
 
@@ -209,21 +209,35 @@ def _rotary_calls(cls) -> Iterator[Tuple[str, str]]:
                     yield method.__globals__["__name__"], name
 
 
-def _on_cpu(rotary, config):
-    """A rotary_emb on the CPU, unrounded, that computes as this one does."""
+def _check(owner, rotary, function, rotations, config) -> None:
+    """ValueError if `rotations` are not what rotary_emb and apply_rotary_pos_emb compute."""
+    rounding = _rounding(owner, rotary)
+    is_meta = any(buffer.is_meta for buffer in rotary.buffers())
+    if not is_meta:
+        _compare(copy.deepcopy(rotary).to("cpu"), function, rotations, config, rounding)
+    if is_meta or rounding > 0:
+        import torch
+
+        with torch.device("cpu"):
+            new = type(rotary)(config)
+        _compare(new, function, rotations, config, 0.0)
+
+
+def _rounding(owner, rotary) -> float:
+    """What rotary_emb's frequencies may be off by for the sake of a dtype.
+
+    model.to(torch.bfloat16) rounds every buffer; GPT-J computes its frequencies in the dtype that
+    the model is loaded with.
+    """
     import torch
 
-    def is_whole(buffer):
-        return not buffer.is_meta and buffer.dtype == torch.float32
-
-    if all(is_whole(buffer) for buffer in rotary.buffers() if buffer.is_floating_point()):
-        return copy.deepcopy(rotary).to("cpu")
-    with torch.device("cpu"):
-        return type(rotary)(config)
+    narrow = (torch.float16, torch.bfloat16)
+    tensors = [*owner.parameters(), *rotary.buffers()]
+    return max((torch.finfo(t.dtype).eps for t in tensors if t.dtype in narrow), default=0.0)
 
 
-def _compare(rotary, function, form: Form, rotations, config) -> None:
-    """ValueError if `rotations` are not what rotary_emb and apply_rotary_pos_emb compute."""
+def _compare(rotary, function, rotations, config, rounding: float) -> None:
+    """The two at positions near 0, exactly enough, and at far ones, where slow pairs have turned."""
     import torch
 
     length = min(getattr(config, "max_position_embeddings", None) or 32, 4096)
@@ -231,7 +245,8 @@ def _compare(rotary, function, form: Form, rotations, config) -> None:
     far = list(range(max(0, length - 8), length))[-len(near) :]
     position_ids = torch.tensor([near, far], device="cpu")
     # The model's angles are float32 products, which are off by more at higher positions.
-    limits = 1e-4 + 1e-6 * position_ids[:, :, None, None]
+    limits = 1e-4 + (1e-6 + rounding) * (1 + position_ids[:, :, None, None])
+    form = form_of(function)
     random = torch.Generator("cpu").manual_seed(0)
     for layer_type, rotation in rotations.items():
         which = () if layer_type is None else (layer_type,)
@@ -252,13 +267,15 @@ def _compare(rotary, function, form: Form, rotations, config) -> None:
                 actual = rotation.rotate(q, k, position_ids, form.unsqueeze_dim)
             compared = True
             for one, other in zip(wanted, actual):
-                difference = (one - other).abs()
+                difference = (one - other).abs()  # to [batch, seq, heads, width]
                 if form.unsqueeze_dim == 1:
                     difference = difference.transpose(1, 2)
                 if not bool((difference <= limits).all()):
+                    worst = position_ids[:, :, None, None].expand_as(difference).flatten()
                     raise ValueError(
                         f"model_type {config.model_type!r}: its rotation and ropejit's differ by"
-                        f" {difference.max().item():.3g} for elements within 1 of 0"
+                        f" {difference.max().item():.3g}, for elements within 1 of 0, at position"
+                        f" {worst[difference.argmax()].item()}"
                         + (f", layer_type {layer_type!r}" if which else "")
                     )
         if not compared:
