@@ -67,7 +67,7 @@ def modeling_module(model):
 
 @pytest.fixture(autouse=True)
 def nothing_stays_patched():
-    """A test that fails would make others fail after it."""
+    """Every test gives the functions back that it had replaced."""
     yield
     for module in list(sys.modules.values()):
         name = getattr(module, "__name__", "")
@@ -108,14 +108,49 @@ def count_rotations(monkeypatch):
 def test_logits(family, device, patched, count_rotations):
     model = make_model(family, device)
     wanted = logits_of(model)
-    moved = logits_of(model, position_ids=torch.arange(0, 36, 3, device=device)[None])
+    # Rotation is relative: a shift of a row would change nothing.
+    ids = torch.stack([torch.arange(5, 17), torch.arange(0, 36, 3)]).to(device)
+    spread = logits_of(model, position_ids=ids)
+    moved = logits_of(model, position_ids=ids[1:])
     patched(model)
     count_rotations.clear()
     difference = (logits_of(model) - wanted).abs().max()
     assert len(count_rotations) == (4 if family in ("gptj", "codegen") else 2)
     assert difference <= 1e-5 * wanted.abs().max()
+    difference = (logits_of(model, position_ids=ids) - spread).abs().max()
+    assert difference <= 1e-5 * wanted.abs().max()
     # The logits can tell a wrong rotation.
     assert (moved - wanted).abs().max() > 1e-2 * wanted.abs().max()
+
+
+SCALED = {
+    "linear": dict(factor=4.0),
+    "dynamic": dict(factor=4.0),
+    "yarn": dict(factor=4.0, original_max_position_embeddings=32),
+    "llama3": dict(
+        factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32
+    ),
+    "longrope": dict(
+        short_factor=[1.0 + i / 8 for i in range(8)], long_factor=[2.0 + i for i in range(8)],
+        factor=4.0, original_max_position_embeddings=32,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("scaling", SCALED)
+def test_scaled_frequencies(scaling, device, patched):
+    rope_parameters = dict(rope_type=scaling, rope_theta=10000.0, **SCALED[scaling])
+    model = make_model(
+        "llama", device, rope_parameters=rope_parameters,
+        max_position_embeddings=32 if scaling == "dynamic" else 128,
+    )  # fmt: skip
+    # Beyond the trained context and within it: some frequencies depend on the length.
+    batches = [some_tokens(device, (2, tokens)) for tokens in (48, 12, 56)]
+    wanted = [logits_of(model, tokens) for tokens in batches]
+    patched(model)
+    for tokens, logits in zip(batches, wanted):
+        assert (logits_of(model, tokens) - logits).abs().max() <= 2e-5 * logits.abs().max()
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -158,7 +193,7 @@ def test_a_training_step(family, checkpointing, device, patched):
     def gradients(model):
         model.train()
         if checkpointing:
-            model.gradient_checkpointing_enable()
+            getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
         tokens = some_tokens(device)
         model(tokens, labels=tokens).loss.backward()
         return {name: weight.grad for name, weight in model.named_parameters()}
@@ -316,11 +351,11 @@ def test_hooks_that_wrap_forward(patched):
 
     ropejit.patch(model)
     rotary._old_forward = rotary.forward
-    rotary.forward = lambda *args, **kwargs: rotary._old_forward(*args, **kwargs)
-    forward = vars(rotary)["forward"]
+    rotary.forward = hook = lambda *args, **kwargs: rotary._old_forward(*args, **kwargs)
     ropejit.patch(model)
-    assert vars(rotary)["forward"] is forward
+    assert vars(rotary)["forward"] is hook
     ropejit.unpatch(model)
+    assert vars(rotary)["forward"] is hook
     assert torch.equal(logits_of(model), wanted)
 
 
@@ -354,6 +389,18 @@ def test_a_model_that_can_be_patched_in_part(patched):
         patched(both)
     assert "forward" in vars(good.model.rotary_emb)
     assert torch.equal(logits_of(bad), wanted)
+
+
+def test_a_model_with_several_rotary_embeddings(patched):
+    """As GraniteSWA: one for each base of its layers in a list, and one that is not used."""
+    model = make_model("llama")
+    inner = model.model
+    wanted = logits_of(model)
+    other = type(inner.rotary_emb)(model.config)
+    inner.rotary_embs = torch.nn.ModuleList([other])
+    patched(model)
+    assert "forward" in vars(other) and "forward" in vars(inner.rotary_emb)
+    assert (logits_of(model) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
 def test_other_arguments_are_refused(patched):

@@ -2,8 +2,8 @@
 
 An unpatched rotary_emb returns two tensors, cosines and sines, and attention passes both on to its
 module's apply_rotary_pos_emb. A patched one returns position_ids and a Rotation instead. Attention
-code does not look at them, and the dispatcher in the place of apply_rotary_pos_emb tells them apart:
-unpatched models of the same module go on as before.
+code does not look at them, and the dispatcher in the place of apply_rotary_pos_emb tells them
+apart: unpatched models of the same module go on as before.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ import copy
 import inspect
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, TypeVar
+from typing import (
+    TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, TypeVar,
+)  # fmt: skip
 
 from ._dispatchers import FUNCTION, Positions, Rotation, form_of, function_of, release
 
@@ -32,8 +34,8 @@ def patch(model: _Model) -> _Model:
     Every rotation is first compared with the model's own, on the CPU and in float32; nothing is
     replaced where they differ. ropejit's frequencies are not rounded to the model's dtype, as some
     models' own are (all of them after ``model.to(torch.bfloat16)``, GPT-J's whenever it is loaded
-    in bfloat16): for float16 and bfloat16 the comparison is with a new ``rotary_emb`` of the config,
-    and with the model's own as far as rounding goes.
+    in bfloat16): for float16 and bfloat16 the comparison is with a new ``rotary_emb`` of the
+    config, and with the model's own as far as rounding goes.
 
     Args:
         model: a model, or whatever contains some (an adapter's wrapper, a compiled model). A part
@@ -107,17 +109,33 @@ def unpatch(model: _Model) -> _Model:
 
 
 def _rotary_modules(model) -> Iterator[Tuple[str, Any, Any]]:
-    """Each rotary_emb in the model: its name, the module that has it, and itself."""
+    """Each rotary_emb in the model, and others of its class: name, module that has it, itself."""
     from torch.nn import Module
 
     if not isinstance(model, Module):
         raise TypeError(f"model: a {type(model).__name__}: must be a torch.nn.Module")
+    names = {id(module): name for name, module in model.named_modules()}
     seen: Set[int] = set()
-    for prefix, owner in model.named_modules():
-        rotary = owner._modules.get("rotary_emb")
-        if rotary is not None and id(rotary) not in seen:
-            seen.add(id(rotary))
-            yield f"{prefix}.rotary_emb".lstrip("."), owner, rotary
+    for owner in model.modules():
+        rotary_emb = owner._modules.get("rotary_emb")
+        if rotary_emb is None:
+            continue
+        for module in _part(owner):
+            if type(module) is type(rotary_emb) and id(module) not in seen:
+                seen.add(id(module))
+                yield names[id(module)], owner, module
+
+
+def _part(owner) -> Iterator[Any]:
+    """The modules that `owner`'s rotary_emb is for: all but those that have, or are beneath one
+    that has, a rotary_emb of its own."""
+    pending = [owner]
+    while pending:
+        module = pending.pop()
+        yield module
+        for child in module._modules.values():
+            if child is not None and child._modules.get("rotary_emb") is None:
+                pending.append(child)
 
 
 def _positions_of(rotary) -> Optional[Positions]:
@@ -171,22 +189,15 @@ def _layer_types(rotary, config) -> List[Optional[str]]:
 def _modeling_modules(owner) -> Tuple[str, ...]:
     """The modules of the attention that `owner`'s rotary_emb is for."""
     found: Set[str] = set()
-    pending = [owner]
-    while pending:
-        module = pending.pop()
+    for module in _part(owner):
         calls = set(_rotary_calls(type(module)))
         names = {name for _, name in calls}
-        if FUNCTION in names:
-            if names != {FUNCTION}:
-                others = ", ".join(sorted(names - {FUNCTION}))
-                raise ValueError(f"{type(module).__name__} also calls {others}")
-            found |= {where for where, _ in calls}
-        # A module with a rotary_emb of its own is another target.
-        pending += [
-            child
-            for child in module._modules.values()
-            if child is not None and child._modules.get("rotary_emb") is None
-        ]
+        if FUNCTION not in names:
+            continue
+        if names != {FUNCTION}:
+            others = ", ".join(sorted(names - {FUNCTION}))
+            raise ValueError(f"{type(module).__name__} also calls {others}")
+        found |= {where for where, _ in calls}
     if not found:
         raise ValueError(f"no attention in {type(owner).__name__} calls {FUNCTION}")
     return tuple(sorted(found))
@@ -237,7 +248,7 @@ def _rounding(owner, rotary) -> float:
 
 
 def _compare(rotary, function, rotations, config, rounding: float) -> None:
-    """The two at positions near 0, exactly enough, and at far ones, where slow pairs have turned."""
+    """Compares at positions near 0, tightly, and at far ones, where slow pairs have turned too."""
     import torch
 
     length = min(getattr(config, "max_position_embeddings", None) or 32, 4096)
