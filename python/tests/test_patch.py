@@ -36,6 +36,8 @@ GPTJ_SIZES = dict(
 
 def make_config(family, **changes):
     sizes = GPTJ_SIZES if family in ("gptj", "codegen") else SIZES
+    if family == "codegen":
+        changes["n_ctx"] = sizes["n_positions"]
     return transformers.AutoConfig.for_model(family, **{**sizes, **changes})
 
 
@@ -331,11 +333,14 @@ def test_a_model_whose_buffers_were_rounded(family, patched):
     assert (logits_of(model) - wanted).abs().mean() < 0.2 * wanted.abs().mean()
 
 
-def test_a_model_on_no_device(patched):
+def test_a_model_that_gets_its_memory_later(patched):
+    model = make_model("llama")
+    weights, wanted = model.state_dict(), logits_of(model)
     with torch.device("meta"):
-        model = transformers.AutoModelForCausalLM.from_config(make_config("llama"))
-    patched(model)
-    assert logits_of(model, torch.zeros(2, 5, dtype=torch.long, device="meta")).shape == (2, 5, 97)
+        late = transformers.AutoModelForCausalLM.from_config(make_config("llama")).eval()
+    patched(late)
+    late.to_empty(device="cpu").load_state_dict(weights)
+    assert (logits_of(late) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
 def test_hooks_that_wrap_forward(patched):

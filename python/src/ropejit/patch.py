@@ -37,6 +37,9 @@ def patch(model: _Model) -> _Model:
     in bfloat16): for float16 and bfloat16 the comparison is with a new ``rotary_emb`` of the
     config, and with the model's own as far as rounding goes.
 
+    Dynamic NTK goes by the length of the sequence at hand; transformers keeps the frequencies of a
+    longer one met before, until one comes that is within the trained context.
+
     Args:
         model: a model, or whatever contains some (an adapter's wrapper, a compiled model). A part
             of it that is patched already stays as it is.
@@ -251,7 +254,8 @@ def _compare(rotary, function, rotations, config, rounding: float) -> None:
     """Compares at positions near 0, tightly, and at far ones, where slow pairs have turned too."""
     import torch
 
-    length = min(getattr(config, "max_position_embeddings", None) or 32, 4096)
+    # Below the trained context: dynamic NTK's rotary_emb remembers longer ones that it has met.
+    length = max(1, min(getattr(config, "max_position_embeddings", None) or 32, 4096) - 1)
     near = list(range(min(length, 8)))
     far = list(range(max(0, length - 8), length))[-len(near) :]
     position_ids = torch.tensor([near, far], device="cpu")
