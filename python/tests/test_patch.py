@@ -312,6 +312,18 @@ def test_compiled_whole(family, device, patched):
     assert (actual - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
+def test_a_model_that_is_compiled_already():
+    model = make_model("llama")
+    tokens = some_tokens()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    plain = logits_of(compiled, tokens, use_cache=False)
+    wanted = logits_of(ropejit.patch(model), use_cache=False)
+    assert torch.equal(logits_of(compiled, tokens, use_cache=False), wanted)
+    ropejit.unpatch(model)
+    assert torch.equal(logits_of(compiled, tokens, use_cache=False), plain)
+    assert not torch.equal(plain, wanted)
+
+
 def test_a_compiled_model_inside_a_container(patched):
     model = make_model("qwen2")
     container = torch.nn.ModuleDict({"adapted": torch.compile(model, backend="eager")})

@@ -29,7 +29,7 @@ def patch(model: _Model) -> _Model:
     :class:`RotaryEmbedding` with exact angles, made from the model's config. Other models in the
     process are not affected, nor are parameters, buffers and the state_dict. Copies and pickles of
     the model are patched as it is. Gradients, KV caches, left-padded batches and torch.compile work
-    as before; patch before compiling.
+    as before; a compiled model is compiled again when it runs next.
 
     Every rotation is first compared with the model's own, on the CPU and in float32; nothing is
     replaced where they differ. ropejit's frequencies are not rounded to the model's dtype, as some
