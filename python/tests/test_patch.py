@@ -38,6 +38,8 @@ def make_config(family, **changes):
     sizes = GPTJ_SIZES if family in ("gptj", "codegen") else SIZES
     if family == "codegen":
         changes["n_ctx"] = sizes["n_positions"]
+    if family == "gemma3_text":  # different frequencies
+        changes["layer_types"] = ["sliding_attention", "full_attention"]
     return transformers.AutoConfig.for_model(family, **{**sizes, **changes})
 
 
