@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ._handles import set_cache_dir, stats
 from .functional import apply_rope, apply_rope_, build_rope_cache
+from .patch import patch, unpatch
 from .prewarming import PrewarmReport, prewarm
 from .reference import rope_reference
 
@@ -22,10 +23,12 @@ __all__ = [
     "apply_rope",
     "apply_rope_",
     "build_rope_cache",
+    "patch",
     "prewarm",
     "rope_reference",
     "set_cache_dir",
     "stats",
+    "unpatch",
 ]
 
 
