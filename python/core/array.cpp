@@ -18,9 +18,13 @@ std::optional<nb::ndarray<nb::ro>> try_view(nb::handle object) {
   return nb::ndarray<nb::ro>(view);
 }
 
-Array import_by(const ExchangeApi& api, nb::handle object, std::string_view name) {
-  DlTensor view{};
-  if (api.dltensor_from_py_object_no_sync(object.ptr(), &view) == 0) return {name, view, &api};
+void import_by(const ExchangeApi& api, std::optional<Array>& to, nb::handle object,
+               std::string_view name) {
+  DlTensor view;
+  if (api.dltensor_from_py_object_no_sync(object.ptr(), &view) == 0) {
+    to.emplace(name, view, &api);
+    return;
+  }
   const nb::python_error error;
   const std::string why = nb::str(error.value()).c_str();
   type_error(std::string(name) + ": " + why.substr(0, why.find('\n')));
@@ -56,7 +60,8 @@ void Array::set_dimensions(std::int64_t ndim, const std::int64_t* shape,
                            const std::int64_t* strides) {
   ndim_ = static_cast<std::size_t>(ndim);
   if (ndim_ > kMostDimensions) {
-    value_error(std::string(name_) + ": has " + std::to_string(ndim) + " dimensions: too many");
+    value_error(std::string(name_) + ": has " + std::to_string(ndim) +
+                " dimensions: must have at most 4");
   }
   std::copy_n(shape, ndim_, shape_.begin());
   if (strides != nullptr) {
@@ -119,18 +124,25 @@ std::string Array::type_text() const {
   return kind + std::to_string(type_.bits);
 }
 
-std::optional<Array> import_array(nb::handle object, std::string_view name, Access access) {
-  if (object.is_none()) return {};
-  if (const ExchangeApi* api = exchange_api_of(object)) return import_by(*api, object, name);
+void import_array(std::optional<Array>& to, nb::handle object, std::string_view name,
+                  Access access) {
+  if (object.is_none()) return;
+  if (const ExchangeApi* api = exchange_api_of(object)) {
+    import_by(*api, to, object, name);
+    return;
+  }
   const Torch* torch = Torch::instance();
   nb::object detached;
   if (torch != nullptr && torch->is_tensor(object)) {
     detached = torch->detach(object);
     object = detached;
   }
+  const bool is_tensor = detached.is_valid();
   if (access == Access::write) {
-    if (auto view = try_view<nb::ndarray<>>(object))
-      return Array(name, *std::move(view), detached.is_valid());
+    if (auto view = try_view<nb::ndarray<>>(object)) {
+      to.emplace(name, *std::move(view), is_tensor);
+      return;
+    }
   }
   auto view = try_view<nb::ndarray<nb::ro>>(object);
   if (!view) {
@@ -139,7 +151,7 @@ std::optional<Array> import_array(nb::handle object, std::string_view name, Acce
                "DLPack knows, with strides of whole elements");
   }
   if (access == Access::write) value_error(std::string(name) + ": is read-only");
-  return Array(name, *std::move(view), detached.is_valid());
+  to.emplace(name, *std::move(view), is_tensor);
 }
 
 int device_of(const Array& array) {
@@ -157,7 +169,7 @@ int device_of(const Array& array) {
 }
 
 Dtype dtype_of(const Array& array) {
-  constexpr ElementType kFloat16{2, 16}, kBfloat16{4, 16};
+  constexpr ElementType kFloat16{2, 16};
   if (array.type() == kBfloat16) return Dtype::bfloat16;
   if (array.type() == kFloat16) return Dtype::float16;
   if (array.type() == kFloat32) return Dtype::float32;

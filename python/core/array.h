@@ -22,7 +22,7 @@ struct ElementType {
 
   bool operator==(const ElementType&) const = default;
 };
-inline constexpr ElementType kFloat32{2, 32}, kFloat64{2, 64};
+inline constexpr ElementType kFloat32{2, 32}, kFloat64{2, 64}, kBfloat16{4, 16};
 
 /// An array of any library that speaks DLPack (or, on the CPU, the buffer protocol), where it lies
 /// and with the strides that it has: nothing is copied. The memory lives as long as the argument
@@ -55,7 +55,7 @@ class Array {
   std::string type_text() const;
 
  private:
-  static constexpr std::size_t kMostDimensions = 8;
+  static constexpr std::size_t kMostDimensions = 4;
 
   void set_dimensions(std::int64_t ndim, const std::int64_t* shape, const std::int64_t* strides);
 
@@ -72,9 +72,11 @@ class Array {
 
 enum class Access { read, write };
 
-/// The argument `name` as an array; nothing for None. Throws TypeError for what is no array, and
-/// ValueError for a read-only one that is to be written; both name it.
-std::optional<Array> import_array(nanobind::handle object, std::string_view name, Access access);
+/// Makes `to` the argument `name` as an array; nothing for None. Throws TypeError for what is no
+/// array, and ValueError for one with more than four dimensions or a read-only one that is to be
+/// written; all name it.
+void import_array(std::optional<Array>& to, nanobind::handle object, std::string_view name,
+                  Access access);
 
 /// kCpuDevice, or the ordinal of a CUDA device. Throws ValueError for any other device.
 int device_of(const Array& array);

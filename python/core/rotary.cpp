@@ -90,8 +90,9 @@ void fill(const Frequencies& frequencies, std::int64_t first, const Array& cos, 
 void fill_table(const RotaryParameters& parameters, const nb::object& cos_object,
                 const nb::object& sin_object, std::int64_t first, std::int64_t length) {
   const Frequencies frequencies = make_frequencies(parameters, length);
-  const auto cos = import_array(cos_object, "cos", Access::write);
-  const auto sin = import_array(sin_object, "sin", Access::write);
+  std::optional<Array> cos, sin;
+  import_array(cos, cos_object, "cos", Access::write);
+  import_array(sin, sin_object, "sin", Access::write);
   for (const auto* table : {&cos, &sin}) {
     if (!*table || (*table)->ndim() != 2 || device_of(**table) != kCpuDevice ||
         (*table)->shape(1) != static_cast<std::int64_t>(frequencies.turns.size())) {

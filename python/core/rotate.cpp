@@ -45,39 +45,42 @@ Layout layout_of(nb::handle text) {
   type_error(std::string("layout: a ") + nb::type_name(text.type()).c_str() + ": must be a str");
 }
 
-/// An array and where its rotation goes. Where that is the same object it is one array, of one
-/// name.
-void import_pair(nb::handle in, nb::handle out, const char* name, const char* out_name,
-                 std::optional<Array>& to_in, std::optional<Array>& to_out) {
-  if (in.is(out)) {
-    to_in = to_out = import_array(in, name, Access::write);
-    return;
-  }
-  to_in = import_array(in, name, Access::read);
-  to_out = import_array(out, out_name, Access::write);
+void import_inputs(Call& call, const Objects& objects, Access access) {
+  import_array(call.q, objects.q, "q", access);
+  import_array(call.k, objects.k, "k", access);
+  import_array(call.cos, objects.cos, "cos", Access::read);
+  import_array(call.sin, objects.sin, "sin", Access::read);
+  import_array(call.offsets, objects.offsets, "offset", Access::read);
+  import_array(call.position_ids, objects.position_ids, "position_ids", Access::read);
+  import_array(call.cu_seqlens, objects.cu_seqlens, "cu_seqlens", Access::read);
 }
 
-/// Of `objects`, which have to outlive it; checked.
-Call import_call(const Objects& objects, const Settings& settings) {
-  Call call;
-  import_pair(objects.q, objects.q_out, "q", "q_out", call.q, call.q_out);
-  import_pair(objects.k, objects.k_out, "k", "k_out", call.k, call.k_out);
-  call.cos = import_array(objects.cos, "cos", Access::read);
-  call.sin = import_array(objects.sin, "sin", Access::read);
-  call.offsets = import_array(objects.offsets, "offset", Access::read);
-  call.position_ids = import_array(objects.position_ids, "position_ids", Access::read);
-  call.cu_seqlens = import_array(objects.cu_seqlens, "cu_seqlens", Access::read);
+/// Where the rotations of a call's q and k go; where that is the same object it is one array, of
+/// one name.
+void import_outputs(Call& call, const Objects& objects) {
+  if (objects.q_out.is(objects.q)) {
+    call.q_out = call.q;
+  } else {
+    import_array(call.q_out, objects.q_out, "q_out", Access::write);
+  }
+  if (objects.k_out.is(objects.k)) {
+    call.k_out = call.k;
+  } else {
+    import_array(call.k_out, objects.k_out, "k_out", Access::write);
+  }
+}
+
+void set(Call& call, const Settings& settings) {
   call.layout = layout_of(settings.layout);
   call.rotary_dim = settings.rotary_dim;
   call.direction = settings.inverse ? Direction::inverse : Direction::forward;
   call.offset = settings.offset;
-  check(call);
-  return call;
 }
 
-void apply_objects(Ropes& ropes, Objects objects, const Settings& settings,
-                   std::optional<CUstream_st*> stream) {
-  const Call call = import_call(objects, settings);
+/// Applies a call of `objects`, with copies of tables and indices that have gaps.
+void check_and_apply(Ropes& ropes, Call& call, const Objects& objects, const Settings& settings,
+                     std::optional<CUstream_st*> stream) {
+  check(call);
   if (is_readable(call)) {
     ropes.apply(call, settings.length, stream);
     return;
@@ -86,22 +89,27 @@ void apply_objects(Ropes& ropes, Objects objects, const Settings& settings,
   const nb::object cos = dense(objects.cos), sin = dense(objects.sin);
   const nb::object offsets = dense(objects.offsets), ids = dense(objects.position_ids);
   const nb::object cu_seqlens = dense(objects.cu_seqlens);
-  objects.cos = cos;
-  objects.sin = sin;
-  objects.offsets = offsets;
-  objects.position_ids = ids;
-  objects.cu_seqlens = cu_seqlens;
-  ropes.apply(import_call(objects, settings), settings.length, stream);
+  import_array(call.cos, cos, "cos", Access::read);
+  import_array(call.sin, sin, "sin", Access::read);
+  import_array(call.offsets, offsets, "offset", Access::read);
+  import_array(call.position_ids, ids, "position_ids", Access::read);
+  import_array(call.cu_seqlens, cu_seqlens, "cu_seqlens", Access::read);
+  ropes.apply(call, settings.length, stream);
 }
 
 void apply_arrays(Ropes& ropes, nb::handle q, nb::handle k, nb::handle q_out, nb::handle k_out,
                   nb::handle cos, nb::handle sin, nb::handle position_ids, nb::handle offsets,
                   nb::handle cu_seqlens, nb::handle layout, int rotary_dim, bool inverse,
                   std::int64_t offset, std::int64_t length, std::optional<std::uintptr_t> stream) {
+  const Objects objects{q, k, q_out, k_out, cos, sin, offsets, position_ids, cu_seqlens};
+  const Settings settings{layout, rotary_dim, inverse, offset, length};
+  Call call;
+  set(call, settings);
+  import_inputs(call, objects, q_out.is(q) && k_out.is(k) ? Access::write : Access::read);
+  import_outputs(call, objects);
   std::optional<CUstream_st*> on;
   if (stream) on = reinterpret_cast<CUstream_st*>(*stream);
-  apply_objects(ropes, {q, k, q_out, k_out, cos, sin, offsets, position_ids, cu_seqlens},
-                {layout, rotary_dim, inverse, offset, length}, on);
+  check_and_apply(ropes, call, objects, settings, on);
 }
 
 /// A Python int, and no more than 64 bits of it; else nothing.
@@ -120,21 +128,20 @@ struct Requirements {
 };
 
 /// Whether a call meets them, and its positions have their rows in the table where there is one.
-bool meets(const Requirements& required, nb::handle leader, nb::handle cos,
-           std::optional<std::int64_t> offset) {
+bool meets(const Requirements& required, const Call& call) {
   if (required.dim == 0) return true;
-  const Array array = *import_array(leader, "q", Access::read);
-  const bool is_heads = array.ndim() == 3 || array.ndim() == 4;
-  if (!is_heads || array.shape(array.ndim() - 1) != required.dim) return false;
-  const std::int64_t tokens = array.shape(array.ndim() - 3);
+  const Array& leader = call.leader();
+  const bool is_heads = leader.ndim() == 3 || leader.ndim() == 4;
+  if (!is_heads || leader.shape(leader.ndim() - 1) != required.dim) return false;
+  const std::int64_t tokens = leader.shape(leader.ndim() - 3);
   if (!required.seq_len.is_none()) {
     const auto seq_len = exact_int(required.seq_len);
     if (!seq_len || *seq_len < tokens) return false;
   }
-  if (cos.is_none()) return true;
-  const Array table = *import_array(cos, "cos", Access::read);
-  return offset && *offset >= 0 && *offset <= table.shape(0) - tokens &&
-         table.device_type() == array.device_type() && table.device_id() == array.device_id();
+  if (!call.cos) return true;
+  return !call.offsets && call.offset >= 0 && call.offset <= call.cos->shape(0) - tokens &&
+         call.cos->device_type() == leader.device_type() &&
+         call.cos->device_id() == leader.device_id();
 }
 
 /// Whether all of them are tensors, or absent, of which only their owner has to know.
@@ -145,34 +152,48 @@ bool are_plain(const Torch& torch, const Objects& objects) {
                                   objects.position_ids, objects.cu_seqlens}) {
     if (!object.is_none() && !torch.is_plain(object, grad)) return false;
   }
-  for (const nb::handle object : {objects.q, objects.k}) {
-    if (!object.is_none() && torch.is_negated(object)) return false;
-  }
   return true;
 }
 
+/// Of q or k: whether its memory holds negated elements. Those come of complex numbers, whose parts
+/// are not bfloat16.
+bool is_negated(const Torch& torch, nb::handle object, const std::optional<Array>& array) {
+  return array && array->type() != kBfloat16 && torch.is_negated(object);
+}
+
+/// A position for all sequences, which Python spreads over them.
+bool is_shared(const Array& offsets, const Array& leader) {
+  if (offsets.ndim() != 1) return offsets.ndim() == 0;
+  return offsets.shape(0) == 1 && leader.ndim() == 4 && leader.shape(0) != 1;
+}
+
+void count_writes(const Torch& torch, const Objects& objects) {
+  if (objects.q.is_none() || objects.k.is_none()) {
+    torch.count_writes(nb::make_tuple(objects.q.is_none() ? objects.k : objects.q));
+  } else {
+    torch.count_writes(nb::make_tuple(objects.q, objects.k));
+  }
+}
+
 nb::object rotate_plain(const Torch& torch, Ropes& ropes, Objects objects, const Settings& settings,
-                        bool in_place) {
+                        const Requirements& required, bool in_place) {
+  Call call;
+  set(call, settings);
+  import_inputs(call, objects, Access::write);
+  const bool is_simple =
+      meets(required, call) && !(call.offsets && is_shared(*call.offsets, call.leader())) &&
+      !is_negated(torch, objects.q, call.q) && !is_negated(torch, objects.k, call.k);
+  if (!is_simple) return nb::none();
   const auto output = [&](nb::handle in) {
     return in_place || in.is_none() ? nb::borrow(in) : torch.empty_like(in);
   };
   const nb::object q_out = output(objects.q), k_out = output(objects.k);
-  const nb::tuple outputs = nb::make_tuple(q_out, k_out);
-  if (in_place && objects.q.is_none()) torch.count_writes(nb::make_tuple(k_out));
-  if (in_place && objects.k.is_none()) torch.count_writes(nb::make_tuple(q_out));
-  if (in_place && !objects.q.is_none() && !objects.k.is_none()) torch.count_writes(outputs);
+  if (in_place) count_writes(torch, objects);
   objects.q_out = q_out;
   objects.k_out = k_out;
-  apply_objects(ropes, objects, settings, {});
-  return outputs;
-}
-
-/// A tensor of one position for all sequences, which Python spreads over them.
-bool is_shared(nb::handle offset, nb::handle leader) {
-  const Array array = *import_array(offset, "offset", Access::read);
-  if (array.ndim() != 1) return array.ndim() == 0;
-  const Array heads = *import_array(leader, "q", Access::read);
-  return array.shape(0) == 1 && heads.ndim() == 4 && heads.shape(0) != 1;
+  import_outputs(call, objects);
+  check_and_apply(ropes, call, objects, settings, {});
+  return nb::make_tuple(q_out, k_out);
 }
 
 nb::object rotate_tensors(Ropes& ropes, nb::handle q, nb::handle k, nb::handle cos, nb::handle sin,
@@ -184,24 +205,16 @@ nb::object rotate_tensors(Ropes& ropes, nb::handle q, nb::handle k, nb::handle c
   const nb::handle none(Py_None), leader = q.is_none() ? k : q;
   if (torch == nullptr || !torch->is_tensor(leader) || length < 0) return nb::none();
   const auto number = exact_int(offset);
-  const Objects objects{.q = q,
-                        .k = k,
-                        .q_out = none,
-                        .k_out = none,
-                        .cos = cos,
-                        .sin = sin,
-                        .offsets = number ? none : offset,
-                        .position_ids = position_ids,
-                        .cu_seqlens = cu_seqlens};
+  const nb::handle offsets = number ? none : offset;
+  const Objects objects{q, k, none, none, cos, sin, offsets, position_ids, cu_seqlens};
   const auto rotary = rotary_dim.is_none() ? std::int64_t{0} : exact_int(rotary_dim);
-  const bool rotary_fits = rotary && *rotary % 2 == 0 && 0 <= *rotary && *rotary <= 1024;
+  const bool rotary_fits = rotary && *rotary % 2 == 0 && *rotary <= 1024 &&
+                           (*rotary >= 2 || rotary_dim.is_none());
   if (!rotary_fits || !are_plain(*torch, objects)) return nb::none();
   try {
-    if (!number && is_shared(offset, leader)) return nb::none();
-    if (!meets({dim, seq_len}, leader, cos, number)) return nb::none();
     return rotate_plain(*torch, ropes, objects,
                         {layout, static_cast<int>(*rotary), inverse, number.value_or(0), length},
-                        in_place);
+                        {dim, seq_len}, in_place);
   } catch (const std::exception&) {
     if (torch->is_transforming()) return nb::none();
     throw;

@@ -237,6 +237,8 @@ def test_wrong_companions(normal, device):
         ("k: shape", ValueError, dict(k=normal((2, 4, 1, 16)))),
         ("position_ids: dtype", TypeError, dict(position_ids=normal((2, 3)))),
         ("offset", TypeError, dict(offset=1.5)),
+        ("rotary_dim = 0", ValueError, dict(rotary_dim=0)),
+        ("layout", ValueError, dict(layout="diagonal")),
         ("offset: shape", ValueError, dict(offset=torch.zeros(3, dtype=torch.int64, device=device))),
     ]:  # fmt: skip
         with pytest.raises(error, match=name):
