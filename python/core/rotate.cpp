@@ -208,8 +208,8 @@ nb::object rotate_tensors(Ropes& ropes, nb::handle q, nb::handle k, nb::handle c
   const nb::handle offsets = number ? none : offset;
   const Objects objects{q, k, none, none, cos, sin, offsets, position_ids, cu_seqlens};
   const auto rotary = rotary_dim.is_none() ? std::int64_t{0} : exact_int(rotary_dim);
-  const bool rotary_fits = rotary && *rotary % 2 == 0 && *rotary <= 1024 &&
-                           (*rotary >= 2 || rotary_dim.is_none());
+  const bool rotary_fits =
+      rotary && *rotary % 2 == 0 && *rotary <= 1024 && (*rotary >= 2 || rotary_dim.is_none());
   if (!rotary_fits || !are_plain(*torch, objects)) return nb::none();
   try {
     return rotate_plain(*torch, ropes, objects,
