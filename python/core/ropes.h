@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/call.h"
@@ -24,14 +25,25 @@ class Ropes {
   /// asynchronously on `stream` (absent: the current one of the arrays' library); on the CPU with
   /// the interpreter's lock released. The first call of a spec may compile. Throws ValueError,
   /// TypeError and ropejit::Error.
-  void apply(const Call& call, std::int64_t length, std::optional<CUstream_st*> stream);
+  void apply(Call& call, std::int64_t length, std::optional<CUstream_st*> stream);
+
+  /// Calls with one array alone are to take the kernels for both of these, if its heads are as many
+  /// as one of the two.
+  void expect_heads(int q_heads, int kv_heads);
+
+  /// describe() of each handle.
+  std::vector<std::string> specs() const;
 
  private:
+  struct Heads {
+    int q, kv;
+  };
   struct Made {
     Rope rope;
     std::int64_t length;  ///< that its frequencies are for
   };
 
+  void share_kernels(RopeSpec& spec, Call& call) const;
   Rope find(const RopeSpec& spec, int device, std::int64_t length, CUstream_st* stream);
   Frequencies frequencies(std::int64_t length) const;
 
@@ -39,6 +51,7 @@ class Ropes {
   std::optional<RotaryParameters> parameters_;
   bool depends_on_length_;
   std::vector<Made> made_;
+  std::vector<Heads> heads_;  ///< of calls with both q and k, expected or met
 };
 
 }  // namespace ropejit::python

@@ -117,6 +117,8 @@ nb::dict model_of(const std::string& json, const std::string& origin) {
   result["model"] = model.model;
   result["head_dim"] = model.spec.head_dim;
   result["rotary_dim"] = model.spec.rotary();
+  result["q_heads"] = model.spec.q_heads;
+  result["kv_heads"] = model.spec.kv_heads;
   result["layout"] = std::string(name(model.spec.layout));
   result["layout_reason"] = model.layout_reason;
   result["max_position_embeddings"] = model.max_position_embeddings;

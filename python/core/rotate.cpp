@@ -3,6 +3,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <cstdint>
 #include <exception>
@@ -242,6 +243,9 @@ void bind_ropes(nb::module_& module) {
            "cu_seqlens"_a.none(), "layout"_a, "rotary_dim"_a, "inverse"_a, "offset"_a, "length"_a,
            "stream"_a.none(),
            "Rotates q and k into q_out and k_out. Tables and indices with gaps are copied first.")
+      .def("expect_heads", &Ropes::expect_heads, "q_heads"_a, "kv_heads"_a,
+           "Calls with one array alone take the kernels for both of these, if it is one of them.")
+      .def("specs", &Ropes::specs, "A line for each handle.")
       .def(
           "rotate_tensors", rotate_tensors, "q"_a.none(), "k"_a.none(), "cos"_a.none(),
           "sin"_a.none(), "position_ids"_a.none(), "offset"_a.none(), "cu_seqlens"_a.none(),

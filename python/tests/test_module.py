@@ -103,3 +103,29 @@ def test_threads(make):
         thread.join()
     for result in results:
         assert_rotated(result, wanted)
+
+
+def test_one_array_alone_takes_the_kernel_for_both(make):
+    rope = ropejit.RotaryEmbedding(dim=16, base=7654.0, angles="exact")
+    q, k = make((2, 3, 8, 16)), make((2, 3, 2, 16))
+    wanted = rope(q, k)
+    ropes = ropejit._handles.ropes_of(rope._rotary)
+    assert len(ropes.specs()) == 1 and "q8 kv2" in ropes.specs()[0]
+    for alone, result in ((q, wanted[0]), (k, wanted[1])):
+        np.testing.assert_array_equal(rope(alone)[0], result)
+        np.testing.assert_array_equal(rope(None, alone)[1], result)
+    assert len(ropes.specs()) == 1
+    other = make((2, 3, 5, 16))
+    assert_rotated(rope(other)[0], expected(other, np.arange(3), base=7654.0))
+    assert len(ropes.specs()) == 2
+
+
+def test_a_model_s_heads_are_known_before_the_first_call(make):
+    config = {
+        "model_type": "llama", "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 16,
+        "hidden_size": 128, "rope_theta": 8765.0, "max_position_embeddings": 64,
+    }  # fmt: skip
+    rope = pickle.loads(pickle.dumps(ropejit.RotaryEmbedding.from_config(config)))
+    k = make((2, 3, 2, 16))
+    assert_rotated(rope(k)[0], expected(k, np.arange(3), "sequential", base=8765.0))
+    assert ["q8 kv2" in spec for spec in ropejit._handles.ropes_of(rope._rotary).specs()] == [True]

@@ -106,10 +106,13 @@ class RotaryEmbedding(_Base):
             model["head_dim"], model["max_position_embeddings"] or 2048,
             rotary.fields().get("rope_theta", 10000.0), layout or model["layout"],
             model["rotary_dim"], angles, _handles.angles_text(rotary),
+            (model["q_heads"], model["kv_heads"]),
         )  # fmt: skip
         return self
 
-    def _set(self, dim, max_seq_len, base, layout, rotary_dim, angles, rotary) -> None:
+    def _set(
+        self, dim, max_seq_len, base, layout, rotary_dim, angles, rotary, heads=None
+    ) -> None:
         super().__init__()
         if max_seq_len < 0:
             raise ValueError(f"max_seq_len = {max_seq_len}: must not be negative")
@@ -124,6 +127,7 @@ class RotaryEmbedding(_Base):
         self.angles = angles
         self._rotary = rotary
         self._depends_on_length = _handles.rotary_of(rotary).depends_on_length
+        self._heads: Optional[Tuple[int, int]] = heads  # of the model's q and k
         self._forget()
 
     def _forget(self) -> None:
@@ -131,6 +135,9 @@ class RotaryEmbedding(_Base):
         self._tables: Dict[Any, Tuple[Array, Array]] = {}  # by device; None: NumPy's
         # Handles and table of the last call with one: the next one may have them too.
         self._last: Tuple[Any, Optional[Array], Optional[Array]] = (None, None, None)
+        if self._heads is not None:
+            for angles in (self._rotary, _handles.TABLE):
+                _handles.ropes_of(angles).expect_heads(*self._heads)
         self._exact = None if self._depends_on_length else _handles.ropes_of(self._rotary)
 
     def forward(
