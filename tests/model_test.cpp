@@ -176,8 +176,9 @@ TEST_CASE("an unknown family is assumed to be sequential, and the reason says so
   CHECK(unknown.spec.layout == Layout::sequential);
   CHECK(unknown.layout_reason == "assumed: model_type mystery is not known");
   CHECK(parse("{" + shape).layout_reason == "assumed: model_type is missing");
-  for (const std::string type : {"gptj", "codegen", "cohere", "cohere2", "glm", "glm4", "ernie4_5",
-                                 "deepseek_v2", "deepseek_v3"}) {
+  for (const std::string type :
+       {"gptj", "codegen", "cohere", "cohere2", "cohere2_moe", "glm", "glm4", "ernie4_5",
+        "ernie4_5_moe", "helium", "deepseek_v2", "deepseek_v3"}) {
     CHECK(parse("{\"model_type\": \"" + type + "\", " + shape).spec.layout == Layout::interleaved);
   }
 }

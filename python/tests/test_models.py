@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import warnings
 
 import numpy as np
 import pytest
@@ -101,6 +102,16 @@ def test_from_config_refuses(change, message):
     config = json.loads((DATA / "models" / "llama-3-8b" / "config.json").read_text())
     with pytest.raises(ValueError, match=message):
         ropejit.RotaryEmbedding.from_config({**config, **change})
+
+
+def test_a_layout_that_is_assumed_is_warned_of():
+    config = {**json.loads((DATA / "models" / "llama-3-8b" / "config.json").read_text()),
+              "model_type": "novel"}  # fmt: skip
+    with pytest.warns(UserWarning, match="layout = 'sequential': assumed: model_type novel"):
+        ropejit.RotaryEmbedding.from_config(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ropejit.RotaryEmbedding.from_config(config, layout="interleaved")
 
 
 def test_from_config_refuses_a_table_of_what_depends_on_the_length():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Dict, Optional, Tuple, Union
 
 import numpy as np
@@ -87,7 +88,8 @@ class RotaryEmbedding(_Base):
             layer_type: which layers, where they differ, such as "sliding_attention".
             angles: as in the constructor. "table" is refused for frequencies that depend on the
                 length of the sequence (dynamic NTK, LongRoPE).
-            layout: another layout than the family's, for weights that were permuted.
+            layout: another layout than the family's, for weights that were permuted. Where the
+                library does not know the family, it warns that it assumes "sequential".
 
         Raises:
             ValueError: the config, the scaling or the layer type is not one that can be served; the
@@ -101,6 +103,9 @@ class RotaryEmbedding(_Base):
                 "angles = 'table': the frequencies depend on the length of the sequence: "
                 "must be 'exact'"
             )
+        if layout is None and model["layout_reason"].startswith("assumed"):
+            reason = model["layout_reason"]
+            warnings.warn(f"layout = {model['layout']!r}: {reason}; pass layout=", stacklevel=2)
         self = cls.__new__(cls)
         self._set(
             model["head_dim"], model["max_position_embeddings"] or 2048,
