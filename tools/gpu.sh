@@ -80,7 +80,11 @@ build_python() {
 }
 step build_python build_python
 export PYTHONPATH=$PWD/build-gpu/package${PYTHONPATH:+:$PYTHONPATH}
-step python_tests python3 -m pytest -q -rs python/tests
+workers=()
+if python3 -c 'import xdist' 2>/dev/null; then
+  workers=(-n 8)
+fi
+step python_tests python3 -m pytest -q -rs "${workers[@]}" python/tests
 step host_time python3 tools/python_host_time.py --commit "${COMMIT:-}"
 
 step bench build-gpu/ropejit bench --suite --json "$logs/suite.json"
