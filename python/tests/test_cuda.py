@@ -4,7 +4,9 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
+from conftest import assert_rotated, expected
 
 torch = pytest.importorskip("torch")
 if not torch.cuda.is_available():
@@ -218,3 +220,21 @@ else:
     built = subprocess.run([*run, "build"], check=True, capture_output=True, text=True).stdout
     assert int(built) > 0
     subprocess.run([*run, "use"], check=True)
+
+
+def test_cupy_arrays(make, exact):
+    cupy = pytest.importorskip("cupy")
+    q, k = make((2, 50, 4, 64)), make((2, 50, 1, 64))
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        q_gpu, k_gpu = cupy.asarray(q), cupy.asarray(k)
+        for rope in (exact, ropejit.RotaryEmbedding(64)):
+            results = rope(q_gpu, k_gpu, offset=3)
+            in_place = rope.rotate_(q_gpu.copy(), k_gpu.copy(), offset=3)
+            for x, rotated, same in zip((q, k), results, in_place):
+                assert isinstance(rotated, cupy.ndarray) and isinstance(same, cupy.ndarray)
+                wanted = expected(x, np.arange(3, 53))
+                assert_rotated(cupy.asnumpy(rotated, stream=stream), wanted, extra=4e-7)
+                assert_rotated(cupy.asnumpy(same, stream=stream), wanted, extra=4e-7)
+        ids = cupy.arange(50, dtype=cupy.int64)[::-1]
+        rotated = cupy.asnumpy(exact(q_gpu, position_ids=ids)[0], stream=stream)
+        assert_rotated(rotated, expected(q, np.arange(50)[::-1]), extra=4e-7)

@@ -24,6 +24,12 @@ def is_cupy(array: Array) -> bool:
     return cupy is not None and isinstance(array, cupy.ndarray)
 
 
+def is_jax(array: Array) -> bool:
+    """Whether it is an array of JAX, which nobody may write to but who has just made it."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(array, jax.Array)
+
+
 def namespace(array: Array):
     """The module that makes arrays of this kind; NumPy for kinds unknown to the package."""
     if is_torch(array):
@@ -45,7 +51,11 @@ def is_on_cuda(array: Array) -> bool:
 
 
 def empty_like(array: Optional[Array]) -> Optional[Array]:
-    """An array for the result. NumPy's for a CPU array of a kind that cannot be written."""
+    """An array for the result; NumPy's for a CPU array of a kind unknown to the package.
+
+    TypeError for an array on CUDA of another library than PyTorch and CuPy, whose streams nothing
+    here knows of.
+    """
     if array is None:
         return None
     if is_torch(array):
@@ -56,6 +66,8 @@ def empty_like(array: Optional[Array]) -> Optional[Array]:
         raise TypeError(
             f"q or k: a {type(array).__name__} on CUDA: must be a PyTorch or CuPy array"
         )
+    if is_jax(array):
+        return sys.modules["jax"].numpy.empty_like(array).block_until_ready()
     return np.empty(array.shape, np.dtype(array.dtype))
 
 

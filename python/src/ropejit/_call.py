@@ -30,6 +30,9 @@ def rotate_arrays(
     angles: str, q: Optional[Array], k: Optional[Array], *others, in_place: bool
 ) -> Tuple[Optional[Array], Optional[Array]]:
     """run() in place, or into new arrays."""
+    for name, array in (("q", q), ("k", k)):
+        if in_place and _arrays.is_jax(array):
+            raise ValueError(f"{name}: is read-only, as every array of JAX")
     q_out, k_out = (q, k) if in_place else (_arrays.empty_like(q), _arrays.empty_like(k))
     stream = _arrays.stream_of(q if q is not None else k)
     run(angles, q, k, q_out, k_out, *others, stream)

@@ -104,8 +104,8 @@ def apply_rope(
         inverse: turn back: the inverse, and the gradient, of the rotation.
 
     Returns:
-        q and k rotated, with None for an absent one. Of q's kind; NumPy arrays for kinds on the CPU
-        that nobody can write to (JAX).
+        q and k rotated, with None for an absent one. Of q's kind, for PyTorch, CuPy, NumPy and, on
+        the CPU, JAX; NumPy arrays for others on the CPU.
 
     Raises:
         ValueError: a shape, stride, device or number is wrong; it names the argument.
