@@ -15,6 +15,12 @@ def angles(positions, rotary_dim, base=10000.0):
     return np.asarray(positions, np.float64)[..., None] * rates
 
 
+def table(rows, rotary_dim):
+    """Cosines and sines, each [rows, rotary_dim / 2], from float64."""
+    phase = angles(np.arange(rows), rotary_dim)
+    return np.cos(phase).astype(np.float32), np.sin(phase).astype(np.float32)
+
+
 def expected(x, positions, layout="interleaved", rotary_dim=None, base=10000.0, inverse=False):
     """x, [batch, seq, heads, head_dim], rotated pair by pair as complex numbers in float64.
 

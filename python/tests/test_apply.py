@@ -2,17 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import angles, assert_rotated, expected
+from conftest import angles, assert_rotated, expected, table
 
 import ropejit
 
 LAYOUTS = ["interleaved", "sequential"]
 DTYPES = ["float32", "float16"]
-
-
-def table(rows, rotary_dim):
-    phase = angles(np.arange(rows), rotary_dim)
-    return np.cos(phase).astype(np.float32), np.sin(phase).astype(np.float32)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
