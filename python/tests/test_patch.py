@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers", minversion="5.0")
 
 import ropejit  # noqa: E402
+from ropejit import _tables  # noqa: E402
 from ropejit._dispatchers import FUNCTION, Rotation  # noqa: E402
 
 FAMILIES = ["llama", "qwen2", "gemma", "gpt_neox", "gptj", "glm"]
@@ -69,13 +70,22 @@ def modeling_module(model):
     return sys.modules[type(model).__module__]
 
 
+def table_of(model):
+    """The first attention's table of angles, as GPT-J and CodeGen have it before 5.24, or None."""
+    for module in model.modules():
+        if type(module).__name__.endswith("Attention") and "embed_positions" in module._buffers:
+            return module.embed_positions
+    return None
+
+
 @pytest.fixture(autouse=True)
 def nothing_stays_patched():
     """Every test gives the functions back that it had replaced."""
     yield
     for module in list(sys.modules.values()):
         name = getattr(module, "__name__", "")
-        if name.startswith("transformers.models.") and FUNCTION in vars(module):
+        is_modeling = name.startswith("transformers.models.") or name == __name__
+        if is_modeling and FUNCTION in vars(module):
             assert vars(module)[FUNCTION].__module__ != "ropejit._dispatchers", name
 
 
@@ -95,16 +105,30 @@ def patched():
 
 @pytest.fixture
 def count_rotations(monkeypatch):
-    """A list that gets the position_ids of each rotation of a patched model."""
+    """A list that gets the position_ids of each rotation of a patched model, or a table's rows."""
     calls = []
-    rotate = Rotation.rotate
+    rotate, rotate_by_table = Rotation.rotate, _tables.rotate_by_table
 
     def counted(self, q, k, position_ids, unsqueeze_dim):
         calls.append(position_ids)
         return rotate(self, q, k, position_ids, unsqueeze_dim)
 
+    def counted_by_table(x, cos, sin):
+        calls.append(torch.cat([sin, cos], -1))
+        return rotate_by_table(x, cos, sin)
+
     monkeypatch.setattr(Rotation, "rotate", counted)
+    monkeypatch.setattr(_tables, "rotate_by_table", counted_by_table)
     return calls
+
+
+@pytest.fixture
+def fresh_compiler():
+    """torch.compile gives up on a function that it has met with 8 classes of models, and the
+    wrappers that transformers puts around every forward() are such functions."""
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -186,7 +210,9 @@ def test_generation_with_a_cache(family, device, patched, count_rotations):
     count_rotations.clear()
     actual = model.generate(tokens, **how)
     assert wanted.shape == (3, 27) and torch.equal(actual, wanted)
-    last = count_rotations[-1]
+    last, table = count_rotations[-1], table_of(model)
+    if table is not None:
+        last = (last[:, :, None] == table).all(-1).int().argmax(-1)
     assert last[:, 0].tolist() == [25, 22, 20]  # one new token for each row
 
 
@@ -218,13 +244,18 @@ def test_a_training_step(family, checkpointing, device, patched):
 def test_unpatch_restores(family, device):
     model = make_model(family, device)
     function, keys = function_of(model), list(model.state_dict())
+    attributes = [set(vars(module)) for module in model.modules()]
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     wanted = logits_of(model)
     assert ropejit.patch(model) is model
     assert function_of(model) is not function
     assert list(model.state_dict()) == keys
     assert ropejit.unpatch(model) is model
     assert function_of(model) is function
-    assert "forward" not in vars(model.base_model.rotary_emb)
+    assert attributes == [set(vars(module)) for module in model.modules()]
+    for name, buffer in model.named_buffers():
+        assert type(buffer) is type(buffers[name]) and torch.equal(buffer, buffers.pop(name))
+    assert not buffers
     assert torch.equal(logits_of(model), wanted)
 
 
@@ -306,7 +337,7 @@ def test_a_patched_model_that_is_gone_holds_nothing():
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("family", FAMILIES + ["gemma3_text"])
-def test_compiled_whole(family, device, patched):
+def test_compiled_whole(family, device, patched, fresh_compiler):
     model = make_model(family, device)
     wanted = logits_of(model, use_cache=False)
     compiled = torch.compile(patched(model), backend="aot_eager", fullgraph=True)
@@ -314,8 +345,9 @@ def test_compiled_whole(family, device, patched):
     assert (actual - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
-def test_a_model_that_is_compiled_already():
-    model = make_model("llama")
+@pytest.mark.parametrize("family", ["llama", "gptj", "codegen"])
+def test_a_model_that_is_compiled_already(family, fresh_compiler):
+    model = make_model(family)
     tokens = some_tokens()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     plain = logits_of(compiled, tokens, use_cache=False)
@@ -326,7 +358,33 @@ def test_a_model_that_is_compiled_already():
     assert not torch.equal(plain, wanted)
 
 
-def test_a_compiled_model_inside_a_container(patched):
+@pytest.mark.parametrize("family", ["llama", "gptj"])
+def test_models_of_one_config_share_what_is_compiled(family, patched, fresh_compiler):
+    """Else the ninth would not be compiled."""
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    def compilations(models):
+        torch._dynamo.reset()
+        counter = CompileCounterWithBackend("aot_eager")
+        for model in models:
+            wanted = logits_of(model, use_cache=False)
+            compiled = torch.compile(model, backend=counter, fullgraph=True)
+            actual = logits_of(compiled, some_tokens(), use_cache=False)
+            assert (actual - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+        return counter.frame_count
+
+    models = [make_model(family), make_model(family)]
+    once = compilations(models)
+    for model in models:
+        patched(model)
+    assert compilations(models) == once
+    if family == "llama":  # frequencies that others do not share
+        parameters = dict(rope_type="default", rope_theta=500.0)
+        models.append(patched(make_model(family, rope_parameters=parameters)))
+        assert compilations(models) > once
+
+
+def test_a_compiled_model_inside_a_container(patched, fresh_compiler):
     model = make_model("qwen2")
     container = torch.nn.ModuleDict({"adapted": torch.compile(model, backend="eager")})
     wanted = logits_of(model)
@@ -426,7 +484,7 @@ def test_other_arguments_are_refused(patched):
     for function in (ropejit.patch, ropejit.unpatch):
         with pytest.raises(TypeError, match="model: a str"):
             function("llama")
-    with pytest.raises(ValueError, match="model: has no module named rotary_emb"):
+    with pytest.raises(ValueError, match="model: has no module named rotary_emb, and no attention"):
         ropejit.patch(torch.nn.Linear(2, 2))
     odd = torch.nn.Module()
     odd.rotary_emb = torch.nn.Identity()
@@ -463,3 +521,135 @@ def test_a_family_that_is_patched_says_nothing(patched):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         patched(model)
+
+
+def apply_rotary_pos_emb(tensor, sin, cos):
+    """GPT-J's."""
+    sin, cos = (angles[:, :, None].repeat_interleave(2, 3) for angles in (sin, cos))
+    turned = torch.stack((-tensor[..., 1::2], tensor[..., ::2]), -1).flatten(-2)
+    return tensor * cos + turned * sin
+
+
+class TableAttention(torch.nn.Module):
+    """What attention does in GPT-J (gathers) and CodeGen before transformers 5.24."""
+
+    def __init__(self, gathers=True):
+        super().__init__()
+        self.gathers = gathers
+        angles = torch.arange(64.0)[:, None] * torch.tensor([1.0, 0.3, 0.1, 0.03])
+        table = torch.cat([angles.sin(), angles.cos()], 1)
+        self.register_buffer("embed_positions", table, persistent=False)
+
+    def forward(self, x, position_ids):
+        rows = self.embed_positions
+        if self.gathers:
+            rows = rows.repeat(len(position_ids), 1, 1)
+            repeated = position_ids.unsqueeze(-1).repeat(1, 1, rows.shape[-1])
+            rows = torch.gather(rows, 1, repeated).to(x.dtype)
+        else:
+            rows = rows[position_ids]
+        sin, cos = torch.split(rows, rows.shape[-1] // 2, dim=-1)
+        return apply_rotary_pos_emb(x, sin, cos)
+
+
+def some_heads(dtype=None):
+    """x and position_ids for TableAttention."""
+    x = torch.rand(2, 3, 5, 8, generator=torch.Generator().manual_seed(7)).to(dtype) * 2 - 1
+    return x.requires_grad_(), torch.tensor([[0, 1, 2], [63, 7, 31]])
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("gathers", [True, False])
+def test_a_table_of_attention(gathers, dtype, rows, patched, count_rotations):
+    attention = TableAttention(gathers)
+    x, ids = some_heads(dtype)
+    wanted = attention(x, ids[:rows])
+    weights = torch.linspace(-1, 1, wanted.numel()).view(wanted.shape)
+    (gradient,) = torch.autograd.grad((wanted * weights).sum(), x)
+    patched(attention)
+    count_rotations.clear()
+    actual = attention(x, ids[:rows])
+    assert len(count_rotations) == 1
+    assert type(actual) is torch.Tensor and actual.dtype == wanted.dtype
+    limit = 4 * torch.finfo(dtype).eps
+    assert (actual - wanted).abs().max() <= limit
+    (other,) = torch.autograd.grad((actual * weights).sum(), x)
+    assert (other - gradient).abs().max() <= limit
+
+
+def test_a_table_moves_with_its_model(patched, count_rotations):
+    attention = patched(TableAttention())
+    assert attention.state_dict() == {}
+    (buffer,) = attention.buffers()
+    x, ids = some_heads(torch.bfloat16)
+    attention.to(torch.bfloat16)
+    count_rotations.clear()
+    attention(x, ids)
+    assert len(count_rotations) == 1
+    ropejit.unpatch(attention)
+    assert type(attention.embed_positions) is torch.Tensor
+    assert torch.equal(attention.embed_positions, buffer.bfloat16())
+
+
+def test_a_table_stays_where_it_is():
+    attention = TableAttention()
+    before = attention.embed_positions
+    ropejit.patch(attention)
+    assert ropejit.patch(attention).embed_positions.data_ptr() == before.data_ptr()
+    other = copy.deepcopy(attention)
+    other.embed_positions.zero_()
+    ropejit.unpatch(attention)
+    assert attention.embed_positions.data_ptr() == before.data_ptr() and before.any()
+    ropejit.unpatch(other)
+    attention.embed_positions = ropejit.patch(attention).embed_positions + 0.0  # by somebody else
+    ropejit.unpatch(attention)
+    assert type(attention.embed_positions) is torch.Tensor
+
+
+def test_a_table_that_gets_its_memory_later(patched, count_rotations):
+    attention = TableAttention()
+    late = patched(copy.deepcopy(attention).to("meta")).to_empty(device="cpu")
+    late.embed_positions.copy_(attention.embed_positions)
+    count_rotations.clear()
+    x, ids = some_heads(torch.float32)
+    assert (late(x, ids) - attention(x, ids)).abs().max() <= 1e-6
+    assert len(count_rotations) == 1
+
+
+@pytest.mark.parametrize("gathers", [True, False])
+def test_a_table_is_compiled(gathers, patched, fresh_compiler):
+    attention = TableAttention(gathers)
+    x, ids = some_heads(torch.float32)
+    wanted = attention(x, ids)
+    compiled = torch.compile(patched(attention), backend="aot_eager", fullgraph=True)
+    actual = compiled(x, ids)
+    assert type(actual) is torch.Tensor
+    assert (actual - wanted).abs().max() <= 1e-6
+    actual.sum().backward()
+    assert x.grad.any()
+
+
+def turned_back(tensor, sin, cos):
+    return rotate(tensor, -sin, cos)
+
+
+rotate = apply_rotary_pos_emb  # also while another function has its name
+
+
+@pytest.mark.parametrize(
+    "function, message",
+    [
+        (turned_back, "h.0 and 1 more: TableAttention: its rotation .* differ by"),
+        (lambda x, sin, cos: x * sin, "TableAttention: its apply_rotary_pos_emb takes no table"),
+        (lambda q, k, cos, sin: (q, k), "must take .tensor, sin, cos."),
+        (lambda x, cos, sin, unsqueeze_dim=1: x, "must take .tensor, sin, cos."),
+    ],
+)
+def test_a_table_for_another_function_is_refused(function, message, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], FUNCTION, function)
+    model = torch.nn.ModuleDict({"h": torch.nn.ModuleList([TableAttention(), TableAttention()])})
+    with pytest.raises(ValueError, match=message):
+        ropejit.patch(model)
+    assert vars(sys.modules[__name__])[FUNCTION] is function
+    assert {type(buffer) for buffer in model.buffers()} == {torch.Tensor}

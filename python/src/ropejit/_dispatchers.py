@@ -1,9 +1,10 @@
-"""What a patched model's rotary_emb returns, and the function that its attention then calls.
+"""What a patched model's attention passes on instead of angles, and the function that it calls.
 
-An unpatched rotary_emb returns two tensors, cosines and sines, and attention passes both on to its
-module's apply_rotary_pos_emb. A patched one returns position_ids and a Rotation instead. Attention
-code does not look at them, and the dispatcher in the place of apply_rotary_pos_emb tells them
-apart: unpatched models of the same module go on as before.
+Attention passes two tensors, cosines and sines, on to its module's apply_rotary_pos_emb. They are
+from one of two places: a rotary_emb, which returns position_ids and a Rotation once it is patched,
+or a table of attention's own, which becomes a Table of the same numbers. Attention code does not
+look at them, and the dispatcher in the place of apply_rotary_pos_emb tells them apart: unpatched
+models of the same module go on as before.
 """
 
 from __future__ import annotations
@@ -58,12 +59,31 @@ def _of_slice(rope):
     return narrow
 
 
-class Positions:
-    """The `forward` of a patched rotary_emb. While one is alive, so is its modules' dispatcher.
+class Patched:
+    """An attribute of what is patched. While one is alive, so are its modules' dispatchers.
+
+    Args:
+        modules: names of the modeling modules whose apply_rotary_pos_emb gets the angles.
+    """
+
+    def __init__(self, modules: Tuple[str, ...]) -> None:
+        self.modules = modules
+        _dispatch_for(self)
+
+    def __reduce__(self):
+        # A copy, pickled or not, goes through __init__, so that its dispatcher is there too.
+        return Patched, (self.modules,)
+
+
+class Positions(Patched):
+    """Its method `angles` is the `forward` of a patched rotary_emb.
+
+    A method, for torch.compile guards its object by type and contents, so that models of one config
+    share what is compiled; an object to be called it would guard by identity.
 
     Args:
         rotations: by type of layer; {None: ...} where all layers are alike.
-        modules: names of the modeling modules whose apply_rotary_pos_emb gets the results.
+        modules: as for Patched.
         before: the `forward` that the rotary_emb's own attributes had before, if any.
     """
 
@@ -73,12 +93,11 @@ class Positions:
         modules: Tuple[str, ...],
         before: Optional[Callable[..., Any]] = None,
     ) -> None:
+        super().__init__(modules)
         self.rotations = rotations
-        self.modules = modules
         self.before = before
-        _dispatch_for(self)
 
-    def __call__(self, x, position_ids, layer_type: Optional[str] = None):
+    def angles(self, x, position_ids, layer_type: Optional[str] = None):
         if position_ids.ndim != 2:
             raise ValueError(
                 f"position_ids: shape {list(position_ids.shape)}: must be [batch, seq] in a patched"
@@ -91,7 +110,6 @@ class Positions:
         return position_ids, self.rotations[layer_type]
 
     def __reduce__(self):
-        # A copy, pickled or not, goes through __init__, so that its dispatcher is there too.
         return Positions, (self.rotations, self.modules, self.before)
 
 
@@ -135,12 +153,12 @@ def function_of(module: str) -> Callable[..., Any]:
     return replaced.original if replaced and current is replaced.dispatcher else current
 
 
-def release(positions: Positions) -> None:
-    """`positions` is no longer any rotary_emb's. Its modules get their functions back if it was the
-    last one, and so does any other module whose patched models are gone."""
+def release(patched: Patched) -> None:
+    """`patched` is nobody's attribute any longer. Its modules get their functions back if it was
+    the last one, and so does any other module whose patched models are gone."""
     with _lock:
         for replaced in _replaced.values():
-            replaced.live.discard(positions)
+            replaced.live.discard(patched)
         for name in [name for name, replaced in _replaced.items() if not replaced.live]:
             replaced = _replaced.pop(name)
             module = vars(importlib.import_module(name))
@@ -152,7 +170,7 @@ def release(positions: Positions) -> None:
 class _Replaced(NamedTuple):
     original: Callable[..., Any]
     dispatcher: Callable[..., Any]
-    live: "weakref.WeakSet[Positions]"
+    live: "weakref.WeakSet[Patched]"
 
 
 # By the name of the modeling module. Forward passes read neither of the two.
@@ -160,10 +178,10 @@ _replaced: Dict[str, _Replaced] = {}
 _lock = threading.RLock()
 
 
-def _dispatch_for(positions: Positions) -> None:
+def _dispatch_for(patched: Patched) -> None:
     """Puts a dispatcher into each of its modules, unless there is one."""
     with _lock:
-        for name in positions.modules:
+        for name in patched.modules:
             module = vars(importlib.import_module(name))
             replaced = _replaced.get(name)
             if replaced is None or module[FUNCTION] is not replaced.dispatcher:
@@ -172,11 +190,13 @@ def _dispatch_for(positions: Positions) -> None:
                 replaced = _Replaced(original, _dispatcher(original), live)
                 _replaced[name] = replaced
                 module[FUNCTION] = replaced.dispatcher
-            replaced.live.add(positions)
+            replaced.live.add(patched)
 
 
 def _dispatcher(original) -> Callable[..., Any]:
-    """Hands a Rotation's calls to it, and all others to `original`."""
+    """Rotates by a Rotation or a Table, and hands all other calls to `original`."""
+    from ._tables import Table, rotate_by_table
+
     form = form_of(original)
     if form.takes_pair:
 
@@ -190,11 +210,14 @@ def _dispatcher(original) -> Callable[..., Any]:
         dim = form.unsqueeze_dim
 
         def apply_rotary_pos_emb(x, *args, **kwargs):
-            rotation = args[1] if len(args) > 1 else kwargs.get(second)
-            if isinstance(rotation, Rotation):
-                position_ids = args[0] if args else kwargs[first]
+            one = args[0] if args else kwargs.get(first)
+            other = args[1] if len(args) > 1 else kwargs.get(second)
+            if isinstance(other, Rotation):
                 unsqueeze_dim = args[2] if len(args) > 2 else kwargs.get("unsqueeze_dim", dim)
-                return rotation.rotate(x, None, position_ids, unsqueeze_dim)[0]
+                return other.rotate(x, None, one, unsqueeze_dim)[0]
+            if isinstance(other, Table):
+                cos, sin = (one, other) if first == "cos" else (other, one)
+                return rotate_by_table(x, cos, sin)
             return original(x, *args, **kwargs)
 
     apply_rotary_pos_emb.__doc__ = original.__doc__
