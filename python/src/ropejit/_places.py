@@ -1,12 +1,13 @@
 """Where a model keeps its angles: what is there, and what patch() and unpatch() do to it.
 
 There are two kinds of places: a module `rotary_emb`, whose results the model hands to attention,
-and attention's own table, as GPT-J and CodeGen have it in transformers before 5.24.
+and attention's own table, as GPT-J and CodeGen have it in older releases of transformers 5.
 """
 
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from ._comparison import check_rotary, check_table
@@ -46,7 +47,9 @@ class RotaryEmb(NamedTuple):
         modules = _modeling_modules(self.owner)
         rotations = {}
         for layer_type in _layer_types(self.module, config):
-            rope = RotaryEmbedding.from_config(config, layer_type=layer_type)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of an assumed layout: it is compared below
+                rope = RotaryEmbedding.from_config(config, layer_type=layer_type)
             rotations[layer_type] = Rotation(rope)
         for module in modules:
             check_rotary(self.owner, self.module, function_of(module), rotations, config)
