@@ -168,12 +168,11 @@ bool is_shared(const Array& offsets, const Array& leader) {
   return offsets.shape(0) == 1 && leader.ndim() == 4 && leader.shape(0) != 1;
 }
 
-void count_writes(const Torch& torch, const Objects& objects) {
-  if (objects.q.is_none() || objects.k.is_none()) {
-    torch.count_writes(nb::make_tuple(objects.q.is_none() ? objects.k : objects.q));
-  } else {
-    torch.count_writes(nb::make_tuple(objects.q, objects.k));
-  }
+/// `both` are q and k, either of which may be None.
+void count_writes(const Torch& torch, const nb::tuple& both) {
+  const nb::handle q = both[0], k = both[1];
+  const bool is_pair = !q.is_none() && !k.is_none();
+  torch.count_writes(is_pair ? both : nb::make_tuple(q.is_none() ? k : q));
 }
 
 nb::object rotate_plain(const Torch& torch, Ropes& ropes, Objects objects, const Settings& settings,
@@ -188,13 +187,13 @@ nb::object rotate_plain(const Torch& torch, Ropes& ropes, Objects objects, const
   const auto output = [&](nb::handle in) {
     return in_place || in.is_none() ? nb::borrow(in) : torch.empty_like(in);
   };
-  const nb::object q_out = output(objects.q), k_out = output(objects.k);
-  if (in_place) count_writes(torch, objects);
-  objects.q_out = q_out;
-  objects.k_out = k_out;
+  const nb::tuple outputs = nb::make_tuple(output(objects.q), output(objects.k));
+  if (in_place) count_writes(torch, outputs);
+  objects.q_out = outputs[0];
+  objects.k_out = outputs[1];
   import_outputs(call, objects);
   check_and_apply(ropes, call, objects, settings, {});
-  return nb::make_tuple(q_out, k_out);
+  return outputs;
 }
 
 nb::object rotate_tensors(Ropes& ropes, nb::handle q, nb::handle k, nb::handle cos, nb::handle sin,
