@@ -172,6 +172,35 @@ def test_arrays_of_two_devices_are_refused(normal):
             ropejit.apply_rope(*arguments, **options)
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU")
+@pytest.mark.parametrize("angles", ["table", "exact"])
+@pytest.mark.parametrize("current", [0, 1])
+def test_two_devices_whichever_is_the_current_one(make, angles, current):
+    rope = ropejit.RotaryEmbedding(64, angles=angles)
+    q, ids = torch.from_numpy(make((2, 7, 8, 64))), torch.randint(0, 1000, (2, 7))
+    wanted, by_ids = rope(q, offset=3)[0], rope(q, position_ids=ids)[0]
+    with torch.cuda.device(current):
+        for device in ("cuda:1", "cuda:0", "cuda:1"):
+            x = q.to(device).requires_grad_()
+            rotated, _ = rope(x, offset=3)
+            assert rotated.device == x.device
+            assert_close(rotated.cpu(), wanted)
+            rotated.pow(2).sum().backward()
+            assert torch.allclose(x.grad, 2 * x, atol=1e-4)
+            assert_close(rope(q.to(device), position_ids=ids.to(device))[0].cpu(), by_ids)
+            stream = torch.cuda.Stream(device)
+            with torch.cuda.stream(stream):
+                late = torch.zeros_like(q, device=device)
+                torch.cuda._sleep(SLEEP)
+                late.copy_(q)
+                rope.rotate_(late, offset=3)
+            stream.synchronize()
+            assert_close(late.cpu(), wanted)
+        assert torch.cuda.current_device() == current
+        with pytest.raises(ValueError, match="k: must be on the device of q"):
+            rope(q.to("cuda:0"), q.to("cuda:1"))
+
+
 def test_dynamic_frequencies_follow_the_length(normal):
     config = {
         "model_type": "llama", "hidden_size": 256, "num_attention_heads": 4,
