@@ -29,7 +29,7 @@ step() {
   shift
   [[ $steps == '  ' || $steps == *" $name "* ]] || return 0
   if "$@" >"$logs/$name.log" 2>&1; then
-    result=$(grep -E ' passed, | passed in |tests passed|host µs|ropejit (apply|rotate)|copy_|ERROR SUMMARY|(cold|warm|disk) start| cells  mean|fastest peer' "$logs/$name.log" | tail -n 7 | paste -sd ';')
+    result=$(grep -E ' passed, |right, by| passed in |tests passed|host µs|ropejit (apply|rotate)|copy_|ERROR SUMMARY|(cold|warm|disk) start| cells  mean|fastest peer' "$logs/$name.log" | tail -n 7 | paste -sd ';')
   else
     result="FAILED: $(tail -n 3 "$logs/$name.log" | paste -sd ' ')"
     failed=1
@@ -67,6 +67,15 @@ step memcheck "$sanitizer" --tool memcheck --error-exitcode 1 \
   build-gpu/ropejit verify --model tests/data/models/phi-2/config.json
 step racecheck "$sanitizer" --tool racecheck --error-exitcode 1 \
   build-gpu/ropejit verify --model tests/data/models/phi-2/config.json
+
+# The program of examples/cpp over the library as it would be installed.
+example() {
+  cmake --install build-gpu --prefix build-gpu/prefix &&
+    cmake -S examples/cpp -B build-gpu/example "-DCMAKE_PREFIX_PATH=$PWD/build-gpu/prefix" &&
+    cmake --build build-gpu/example &&
+    build-gpu/example/decode_step examples/cpp/config.json
+}
+step example example
 
 # The package as it would be installed, in build-gpu/package.
 build_python() {
