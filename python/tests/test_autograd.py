@@ -65,7 +65,9 @@ def test_second_derivatives(normal, table):
     q = normal((1, 4, 2, 16)).requires_grad_()
     seconds = []
     for rotate in (ropejit.apply_rope, ropejit.rope_reference):
-        (first,) = torch.autograd.grad(rotate(q, None, *table)[0].pow(3).sum(), q, create_graph=True)
+        (first,) = torch.autograd.grad(
+            rotate(q, None, *table)[0].pow(3).sum(), q, create_graph=True
+        )
         seconds += torch.autograd.grad(first.pow(2).sum(), q)
     assert torch.allclose(*seconds, rtol=1e-4, atol=1e-3)
 
@@ -85,7 +87,8 @@ def test_the_attention_factor_is_part_of_the_gradient(normal):
     config = {
         "model_type": "llama", "hidden_size": 64, "num_attention_heads": 2, "head_dim": 32,
         "max_position_embeddings": 4096,
-        "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024},
+        "rope_scaling": {"rope_type": "yarn", "factor": 4.0,
+                         "original_max_position_embeddings": 1024},
     }  # fmt: skip
     rope = ropejit.RotaryEmbedding.from_config(config)
     q = normal((1, 3, 2, 32)).requires_grad_()
@@ -137,12 +140,16 @@ def test_torch_func(normal, device, table):
         return lambda x: (rotate(x, None, *table)[0].pow(2) * weight).sum()
 
     kernel, reference = loss(ropejit.apply_rope), loss(ropejit.rope_reference)
-    for transform in (torch.func.grad, lambda f: torch.func.grad(lambda x: torch.func.grad(f)(x).sum())):
+    for transform in (
+        torch.func.grad,
+        lambda f: torch.func.grad(lambda x: torch.func.grad(f)(x).sum()),
+    ):
         assert torch.allclose(transform(kernel)(q), transform(reference)(q), atol=1e-4)
     tangent = torch.randn(q.shape, device=device)
     (_, a), (_, b) = (torch.func.jvp(f, (q,), (tangent,)) for f in (kernel, reference))
     assert torch.allclose(a, b, rtol=1e-4)
-    assert torch.allclose(torch.func.vmap(torch.func.grad(kernel))(q[None].repeat(3, 1, 1, 1, 1))[2],
+    thrice = q[None].repeat(3, 1, 1, 1, 1)
+    assert torch.allclose(torch.func.vmap(torch.func.grad(kernel))(thrice)[2],
                           torch.func.grad(reference)(q), atol=1e-4)  # fmt: skip
 
 
@@ -154,10 +161,14 @@ def test_vmap(normal, device, dims):
     ids = torch.tensor([[3, 0, 11, 2, 2], [1, 5, 4, 9, 7]], device=device)
     all_ids = ids if ids_dim is None else torch.stack([ids, ids + 1, ids - 1], ids_dim)
     rope = ropejit.RotaryEmbedding(16)
-    mapped = torch.func.vmap(lambda x, ids: rope(x, position_ids=ids)[0], in_dims=dims)(stacked, all_ids)
+    mapped = torch.func.vmap(lambda x, ids: rope(x, position_ids=ids)[0], in_dims=dims)(
+        stacked, all_ids
+    )
     for i in range(3):
         one_ids = ids if ids_dim is None else all_ids.select(ids_dim, i)
-        assert torch.allclose(mapped[i], rope(stacked.select(x_dim, i), position_ids=one_ids)[0], atol=1e-6)
+        assert torch.allclose(
+            mapped[i], rope(stacked.select(x_dim, i), position_ids=one_ids)[0], atol=1e-6
+        )
     heads = torch.func.vmap(lambda x: rope(x)[0])(x)  # of [tokens, heads, dim]
     assert torch.allclose(heads, rope(x)[0], atol=1e-6)
 
@@ -174,7 +185,9 @@ def test_forward_mode(normal, device, table):
 
 def test_functionalize_is_refused(normal, table):
     with pytest.raises(RuntimeError, match="[Ff]unctionalize"):
-        torch.func.functionalize(lambda x: ropejit.apply_rope(x, None, *table)[0])(normal((1, 5, 2, 16)))
+        torch.func.functionalize(lambda x: ropejit.apply_rope(x, None, *table)[0])(
+            normal((1, 5, 2, 16))
+        )
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
@@ -218,7 +231,9 @@ def test_compile_takes_a_table_and_an_offset_that_changes(normal, table):
 def test_the_operators_keep_pytorch_s_rules(normal, table):
     q, k = normal((2, 5, 4, 16)), normal((2, 5, 2, 16))
     rest = (*table, None, None, None, "interleaved", 0, False, 0, 0)
-    torch.library.opcheck(torch.ops.ropejit.rotate.default, ("", q.clone().requires_grad_(), k, *rest))
+    torch.library.opcheck(
+        torch.ops.ropejit.rotate.default, ("", q.clone().requires_grad_(), k, *rest)
+    )
     torch.library.opcheck(torch.ops.ropejit.rotate.default, ("", None, k, *rest))
     torch.library.opcheck(torch.ops.ropejit.rotate_.default, ("", q, k, *rest))
 

@@ -47,7 +47,13 @@ def test_the_gpu_agrees_with_the_cpu(normal, dtype, layout, angles, rotary_dim):
     q, k = normal((3, 50, 8, 64), dtype), normal((3, 50, 2, 64), dtype)
     ids = torch.randint(0, 100_000, (3, 50), device="cuda")
     starts = torch.tensor([5, 0, 10**6], device="cuda")
-    for how in ({}, dict(offset=7), dict(offset=starts), dict(position_ids=ids), dict(inverse=True)):
+    for how in (
+        {},
+        dict(offset=7),
+        dict(offset=starts),
+        dict(position_ids=ids),
+        dict(inverse=True),
+    ):
         for actual, wanted in zip(rope(q, k, **how), on_the_cpu(rope, q, k, **how)):
             assert_close(actual, wanted)
     bounds = torch.tensor([0, 20, 20, 50], dtype=torch.int32, device="cuda")
@@ -81,7 +87,7 @@ def test_a_captured_graph_reads_what_is_there_when_it_is_replayed(normal, how):
     options = {
         "offset": dict(offset=3), "table": dict(offset=3), "offsets": dict(offset=positions),
         "position_ids": dict(position_ids=positions[:, None]),
-        "cu_seqlens": dict(cu_seqlens=torch.tensor([0, 1, 2, 3, 4], device="cuda"), offset=positions),
+        "cu_seqlens": dict(cu_seqlens=torch.arange(5, device="cuda"), offset=positions),
     }[how]  # fmt: skip
     if how == "cu_seqlens":
         q, k = q[:, 0], k[:, 0]
@@ -104,7 +110,9 @@ def test_a_captured_graph_reads_what_is_there_when_it_is_replayed(normal, how):
 
 def test_a_compiled_call_in_a_graph_of_inductor(normal, exact):
     torch._dynamo.reset()
-    compiled = torch.compile(lambda q, k: exact(q, k, offset=2), fullgraph=True, mode="reduce-overhead")
+    compiled = torch.compile(
+        lambda q, k: exact(q, k, offset=2), fullgraph=True, mode="reduce-overhead"
+    )
     q, k = normal((1, 4, 8, 64), "float16"), normal((1, 4, 2, 64), "float16")
     for _ in range(4):
         torch.compiler.cudagraph_mark_step_begin()
@@ -164,7 +172,8 @@ def test_arrays_of_two_devices_are_refused(normal):
     cases = [
         ("cos: must be on the device of q", (q, None, cos, sin), {}),
         ("k: must be on the device of q", (q, q.cpu(), cos.cuda(), sin.cuda()), {}),
-        ("position_ids: must be on", (q, None, cos.cuda(), sin.cuda()), dict(position_ids=torch.arange(5))),
+        ("position_ids: must be on", (q, None, cos.cuda(), sin.cuda()),
+         dict(position_ids=torch.arange(5))),
         ("offset: must be on", (q, None, cos.cuda(), sin.cuda()), dict(offset=torch.arange(2))),
     ]  # fmt: skip
     for message, arguments, options in cases:

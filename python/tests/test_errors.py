@@ -63,8 +63,11 @@ CASES = [
     case(ValueError, "offset = 1: must be 0, or an array", q=Q[0], cu_seqlens=BOTH, offset=1),
     case(ValueError, "offset: shape [2]: must be", q=Q[0], cu_seqlens=BOTH, offset=BOTH),
     case(
-        TypeError, "offset: dtype int32: must be that of cu_seqlens, int64", q=Q[0],
-        cu_seqlens=BOTH, offset=BOTH[:1].astype("i4"),
+        TypeError,
+        "offset: dtype int32: must be that of cu_seqlens, int64",
+        q=Q[0],
+        cu_seqlens=BOTH,
+        offset=BOTH[:1].astype("i4"),
     ),
     case(ValueError, "offset = 9223372036854775808", offset=2**63),
     case(TypeError, "rotary_dim = 'all'", rotary_dim="all"),

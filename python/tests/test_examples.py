@@ -1,4 +1,4 @@
-"""The examples in Python run, and find their own results right; skipped where PyTorch is missing."""
+"""The examples in Python run and find their results right; skipped where PyTorch is missing."""
 
 import pathlib
 import subprocess

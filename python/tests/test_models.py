@@ -1,4 +1,4 @@
-"""RotaryEmbedding.from_config: against 60-digit frequencies, and against transformers where it is."""
+"""RotaryEmbedding.from_config: against 60-digit frequencies, and transformers where it is."""
 
 import json
 import pathlib
@@ -89,7 +89,9 @@ def test_layers_that_differ(make):
     assert [rope.base for rope in ropes] == [1e6, 1e4]
     assert not np.allclose(ropes[0](x)[0], ropes[1](x)[0])
     for kind in (None, "linear_attention"):
-        with pytest.raises(ValueError, match="must be one of 'full_attention', 'sliding_attention'"):
+        with pytest.raises(
+            ValueError, match="must be one of 'full_attention', 'sliding_attention'"
+        ):
             ropejit.RotaryEmbedding.from_config(folder, kind)
 
 

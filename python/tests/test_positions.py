@@ -104,9 +104,7 @@ def test_tables_and_indices_with_gaps_are_copied_first(make):
     same_row = (np.broadcast_to(cos[3], (5, 8)), np.broadcast_to(sin[3], (5, 8)))
     for tables in (backwards, repeated, uneven, (np.asfortranarray(cos), np.asfortranarray(sin))):
         np.testing.assert_array_equal(ropejit.apply_rope(q, None, *tables)[0], wanted)
-    assert_rotated(
-        ropejit.apply_rope(q, None, *same_row)[0], expected(q, np.full(5, 3))
-    )
+    assert_rotated(ropejit.apply_rope(q, None, *same_row)[0], expected(q, np.full(5, 3)))
     ids = np.repeat(np.arange(5), 3)[::3]
     rotated = q.copy()
     ropejit.apply_rope_(rotated, None, cos, sin, position_ids=ids)

@@ -1,4 +1,4 @@
-"""Kernels built ahead of time, and where they are kept. Needs NVRTC, and neither GPU nor PyTorch."""
+"""Kernels built ahead of time, and where they are kept. Needs NVRTC and no GPU."""
 
 import json
 import pathlib

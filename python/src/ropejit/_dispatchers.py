@@ -104,9 +104,7 @@ class Positions(Patched):
                 " model"
             )
         if layer_type not in self.rotations:
-            raise ValueError(
-                f"layer_type = {layer_type!r}: must be one of {list(self.rotations)}"
-            )
+            raise ValueError(f"layer_type = {layer_type!r}: must be one of {list(self.rotations)}")
         return position_ids, self.rotations[layer_type]
 
     def __reduce__(self):

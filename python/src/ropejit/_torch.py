@@ -28,7 +28,7 @@ def _current_stream(device: int) -> int:
 
 
 def _increment_versions():
-    """What counts a write of each of some tensors, without a Python function around it if it can be."""
+    """What counts a write of each of some tensors; if it can be, no Python function."""
     try:
         torch._C._increment_version((torch.empty(0),))
         return torch._C._increment_version
@@ -94,7 +94,7 @@ def _rotate_watched(angles, q, k, *others):
 
 
 def _operator(*inputs):
-    """ropejit::rotate; outside a graph in the form that autograd and torch.func take at less cost."""
+    """ropejit::rotate; outside a graph in a form that costs autograd and torch.func less."""
     return torch.ops.ropejit.rotate(*inputs) if is_compiling() else _Rotation.apply(*inputs)
 
 

@@ -115,9 +115,7 @@ class RotaryEmbedding(_Base):
         )  # fmt: skip
         return self
 
-    def _set(
-        self, dim, max_seq_len, base, layout, rotary_dim, angles, rotary, heads=None
-    ) -> None:
+    def _set(self, dim, max_seq_len, base, layout, rotary_dim, angles, rotary, heads=None) -> None:
         super().__init__()
         if max_seq_len < 0:
             raise ValueError(f"max_seq_len = {max_seq_len}: must not be negative")
