@@ -1,6 +1,11 @@
-"""The arrays that tests rotate, and the rotation that they expect, written without the package."""
+"""The arrays that tests rotate, and the rotation that they expect, written without the package.
+
+Also fixtures for tests that patch models.
+"""
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 import pytest
@@ -79,3 +84,65 @@ def normal(make, device):
     return lambda shape, dtype="float32": torch.from_numpy(make(shape)).to(
         device, getattr(torch, dtype)
     )
+
+
+@pytest.fixture
+def nothing_stays_patched(request):
+    """A test gives the functions back that it had replaced."""
+    from ropejit._dispatchers import FUNCTION
+
+    yield
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__name__", "")
+        is_modeling = name.startswith("transformers.models.") or name == request.module.__name__
+        if is_modeling and FUNCTION in vars(module):
+            assert vars(module)[FUNCTION].__module__ != "ropejit._dispatchers", name
+
+
+@pytest.fixture
+def patched():
+    """patched(model): patches it until the test ends."""
+    import ropejit
+
+    models = []
+
+    def patch(model):
+        models.append(model)
+        return ropejit.patch(model)
+
+    yield patch
+    for model in models:
+        ropejit.unpatch(model)
+
+
+@pytest.fixture
+def count_rotations(monkeypatch):
+    """A list that gets the position_ids of each rotation of a patched model, or a table's rows."""
+    torch = pytest.importorskip("torch")
+    from ropejit import _tables
+    from ropejit._dispatchers import Rotation
+
+    calls = []
+    rotate, rotate_by_table = Rotation.rotate, _tables.rotate_by_table
+
+    def counted(self, q, k, position_ids, unsqueeze_dim):
+        calls.append(position_ids)
+        return rotate(self, q, k, position_ids, unsqueeze_dim)
+
+    def counted_by_table(x, cos, sin):
+        calls.append(torch.cat([sin, cos], -1))
+        return rotate_by_table(x, cos, sin)
+
+    monkeypatch.setattr(Rotation, "rotate", counted)
+    monkeypatch.setattr(_tables, "rotate_by_table", counted_by_table)
+    return calls
+
+
+@pytest.fixture
+def fresh_compiler():
+    """torch.compile gives up on a function that it has met with 8 classes of models, and the
+    wrappers that transformers puts around every forward() are such functions."""
+    torch = pytest.importorskip("torch")
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
