@@ -109,3 +109,13 @@ def test_tables_and_indices_with_gaps_are_copied_first(make):
     rotated = q.copy()
     ropejit.apply_rope_(rotated, None, cos, sin, position_ids=ids)
     np.testing.assert_array_equal(rotated, wanted)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("layout", ["interleaved", "sequential"])
+def test_inverse(make, backend, layout):
+    q, tables = make((2, 5, 3, 16)), table(9, 16)
+    rotated, _ = ropejit.apply_rope(
+        q, None, *tables, backend, layout=layout, offset=4, inverse=True
+    )
+    assert_rotated(rotated, expected(q, np.arange(4, 9), layout, inverse=True))
