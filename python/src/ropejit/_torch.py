@@ -2,7 +2,7 @@
 
 The operators ropejit::rotate and ropejit::rotate_ have a version for fake tensors, so torch.compile
 takes them into its graphs; a backward, which is the inverse rotation; and a rule for torch.vmap.
-Importing this module imports PyTorch, of version 2.4 or later.
+Importing this module imports PyTorch, of version 2.5 or later.
 """
 
 from __future__ import annotations
