@@ -83,6 +83,7 @@ TEST_CASE_FIXTURE(BenchCommand, "nothing is written to the user's cache") {
 TEST_CASE_FIXTURE(BenchCommand, "the suite ends with a summary of its groups") {
   set("STUB_CUDA_MEMORY", "400000");  // enough for a few tokens
   const CommandResult result = run({"bench", "--suite", "--budget", "1", "--json", json_file()});
+  INFO(result.err);  // a sanitizer's report, if it is that
   CHECK(result.exit_code == 0);
   CHECK(contains(result.err, "32768 tokens, in place: left out, needs "));
   CHECK(count_lines(result.out, "grid") == 1);  // its title: none of its cells was measured
